@@ -1,0 +1,1 @@
+"""One plugin per plane of the wire contract: registration, hello, profile, configuration, data collection."""
