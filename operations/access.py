@@ -1,0 +1,86 @@
+"""What each session may publish and subscribe to. The engine asks once per topic and session, then remembers.
+
+An endpoint reaches its own `u` and `d`; an operator observes the applications of its tenant; Control rings the bell.
+Nobody gets a wildcard where the application stands, so isolation never rests on what others happen to publish.
+"""
+
+from collections.abc import Mapping
+
+from akela.contract import topics
+from akela.contract.errors import ContractError, TopicError
+from akela.contract.topics import Hello, Register, Side, Up
+from broker import PublishGrant, Reason, Refused, Session, SubscribeGrant
+from broker.hooks import PublishHandler
+from operations.catalog import Catalog
+from operations.downlink import Downlink
+from operations.planes import Plane, handler_for, refuse_unserved
+from operations.principals import Endpoint, Operator, Server
+
+
+class Access:
+    """Authorizer of an Operations server's engine."""
+
+    name = "akela"
+
+    def __init__(self, planes: tuple[Plane, ...], downlink: Downlink, catalog: Catalog, bell: PublishHandler) -> None:
+        self._planes: Mapping[type[Up], Plane] = {kind: plane for plane in planes for kind in plane.requests}
+        self._downlink = downlink
+        self._catalog = catalog
+        self._bell = bell
+
+    def authorize_publish(self, session: Session, topic: str) -> PublishGrant | Refused:
+        """An endpoint's own `u` topics to their plane; Control's bell; nothing else."""
+        match session.principal:
+            case Endpoint() as endpoint:
+                return self._endpoint_publish(endpoint, topic)
+            case Server() if topic == topics.CONTROL:
+                return PublishGrant(topic, handler=self._bell, retain=False, route=False)
+            case Operator():
+                return Refused(Reason.NOT_AUTHORIZED, "operators observe; they publish nothing")
+        return Refused(Reason.NOT_AUTHORIZED, "this topic is not yours")
+
+    def authorize_subscribe(self, session: Session, topic_filter: str) -> SubscribeGrant | Refused:
+        """An endpoint's own `d` topics; an operator's applications."""
+        match session.principal:
+            case Endpoint() as endpoint:
+                return endpoint_filter(endpoint, topic_filter)
+            case Operator() as operator:
+                return self._operator_filter(operator, topic_filter)
+        return Refused(Reason.NOT_AUTHORIZED, "servers subscribe to nothing here")
+
+    def _endpoint_publish(self, endpoint: Endpoint, text: str) -> PublishGrant | Refused:
+        try:
+            topic = topics.parse_own(text, endpoint.app, endpoint.ep)
+        except TopicError as error:
+            return Refused(Reason.NOT_AUTHORIZED, error.reason)
+        if topic.side is not Side.UP:
+            return Refused(Reason.NOT_AUTHORIZED, f"an endpoint publishes under u/, not {topic.side}/")
+        try:
+            request = topics.parse_up(topic.rest)
+            plane = self._planes.get(type(request))
+            if plane is None:
+                raise refuse_unserved(request)
+        except ContractError as error:
+            return Refused(Reason.TOPIC_NAME_INVALID, error.reason)
+        if endpoint.limited and not isinstance(request, Hello | Register):
+            return Refused(Reason.NOT_AUTHORIZED, "a claim secret reaches hello and reg only; register first")
+        return PublishGrant(str(topic), handler=handler_for(plane, request, self._downlink), retain=False)
+
+    def _operator_filter(self, operator: Operator, topic_filter: str) -> SubscribeGrant | Refused:
+        levels = topic_filter.split("/", 2)
+        entry = self._catalog.entry(levels[1]) if len(levels) == 3 and levels[0] == topics.ROOT else None
+        if entry is None or entry.application.tenant != operator.tenant:
+            return Refused(Reason.NOT_AUTHORIZED, "operators subscribe to a1/{app}/... of an application of their tenant")
+        return SubscribeGrant(topic_filter)
+
+
+def endpoint_filter(endpoint: Endpoint, topic_filter: str) -> SubscribeGrant | Refused:
+    """Grant a filter below the endpoint's own `d`, in its canonical form or as `a1/me/d/...`."""
+    own = f"{topics.ROOT}/{endpoint.app}/{endpoint.ep}/"
+    down = f"{Side.DOWN}/"
+    if topic_filter.startswith(topics.ME_PREFIX + down):
+        canonical = own + topic_filter.removeprefix(topics.ME_PREFIX)
+        return SubscribeGrant(canonical, shown=(own, topics.ME_PREFIX))
+    if topic_filter.startswith(own + down):
+        return SubscribeGrant(topic_filter)
+    return Refused(Reason.NOT_AUTHORIZED, "an endpoint subscribes below a1/me/d/ or its own canonical d/")

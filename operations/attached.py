@@ -1,0 +1,122 @@
+"""The endpoints attached to this server: who they are, when they come and go, when they can be reached.
+
+The engine tells it of sessions; it tells the planes that attend, the operators, and the stored endpoint (written behind).
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from akela.contract import topics
+from broker import Session
+from broker.hooks import Action, ConnectRequest, DetachCause, Refused
+from akela.contract.codes import Code
+from akela.contract.errors import ContractError, TopicError
+from broker import Reason
+from operations.catalog import Catalog
+from operations.downlink import Downlink
+from operations.endpoint_writer import EndpointWriter
+from operations.planes import Attending
+from operations.principals import Endpoint, Operator
+
+log = logging.getLogger(__name__)
+
+
+class Attached:
+    """Observer of the engine's sessions."""
+
+    def __init__(self, server: str, downlink: Downlink, writer: EndpointWriter, catalog: Catalog) -> None:
+        self._server = server
+        self._downlink = downlink
+        self._writer = writer
+        self._catalog = catalog
+        self._attending: list[Attending] = []
+        self._by_app: dict[str, dict[str, Endpoint]] = {}
+
+    def attend(self, plane: Attending) -> None:
+        """Tell `plane` of endpoints that become reachable."""
+        self._attending.append(plane)
+
+    def of(self, app: str) -> Iterator[Endpoint]:
+        """The attached endpoints of an application; the answer stands still while sessions come and go."""
+        return iter(list(self._by_app.get(app, {}).values()))
+
+    def find(self, app: str, ep: str) -> Endpoint | None:
+        """The attached endpoint, or None."""
+        return self._by_app.get(app, {}).get(ep)
+
+    def __len__(self) -> int:
+        return sum(len(endpoints) for endpoints in self._by_app.values())
+
+    def reachable(self, endpoint: Endpoint) -> None:
+        """Let every attending plane send what the endpoint lacks."""
+        for plane in self._attending:
+            plane.on_reachable(endpoint)
+
+    def on_attached(self, session: Session, session_present: bool) -> None:
+        """A session has been accepted."""
+        endpoint = session.principal
+        if not isinstance(endpoint, Endpoint):
+            return
+        endpoint.session = session
+        endpoint.attached_at = datetime.now(UTC)
+        self._by_app.setdefault(endpoint.app, {})[endpoint.ep] = endpoint
+        via = "claim" if endpoint.credential is None else "token"
+        self._downlink.observe(
+            endpoint.app, endpoint.ep, "attached", {"server": self._server, "via": via, "session": session_present}
+        )
+        self._writer.set(endpoint.key, {"last_seen": endpoint.attached_at, "server": self._server})
+        if session_present and not endpoint.limited:
+            self.reachable(endpoint)
+
+    def on_detached(self, session: Session, cause: DetachCause) -> None:
+        """A session has lost its connection."""
+        endpoint = session.principal
+        if not isinstance(endpoint, Endpoint):
+            return
+        endpoint.session = None
+        known = self._by_app.get(endpoint.app, {})
+        if known.get(endpoint.ep) is not endpoint:
+            return  # taken over: the newer connection is attached, nothing has left
+        del known[endpoint.ep]
+        self._downlink.observe(endpoint.app, endpoint.ep, "detached", {"cause": cause.name.lower()})
+        self._writer.set(endpoint.key, {"last_seen": datetime.now(UTC), "server": None})
+
+    def on_subscribed(self, session: Session, topic_filter: str, qos: int) -> None:
+        """A subscription was granted: the endpoint may have become reachable."""
+        endpoint = session.principal
+        if isinstance(endpoint, Endpoint) and not endpoint.limited:
+            self.reachable(endpoint)
+
+    def on_unsubscribed(self, session: Session, topic_filter: str) -> None:
+        """A subscription has gone; nothing follows from it."""
+
+    def on_refused(self, session: Session, action: Action, topic: str, refused: Refused) -> None:
+        """A publish or subscription was refused: an endpoint is told why, once per connection and topic."""
+        endpoint = session.principal
+        if not isinstance(endpoint, Endpoint) or not endpoint.tell_once(f"{action.name} {topic}"):
+            return
+        unknown = refused.reason is Reason.TOPIC_NAME_INVALID
+        code = Code.NOT_FOUND if unknown else Code.FORBIDDEN
+        self._downlink.refuse(endpoint, action.name.lower(), None, ContractError(refused.text, code=code, key=topic))
+
+    def on_connect_refused(self, request: ConnectRequest, refused: Refused) -> None:
+        """A CONNECT was refused: operators of the application that it named see why."""
+        entry = self._catalog.entry(request.username or "")
+        log.info(
+            "connection refused",
+            extra={"client": request.client_id, "peer": request.peer.address, "reason": refused.text},
+        )
+        if entry is None:
+            return
+        try:
+            ep = topics.endpoint_id(request.client_id)
+        except TopicError:
+            return
+        body = {"plane": "connect", "code": int(Code.UNAUTHORIZED), "reason": refused.text, "key": None}
+        self._downlink.observe(topics.app_token(entry.application.token), ep, "refused", body)
+
+
+def is_operator_of(session: Session, token: str) -> bool:
+    """Whether the session belongs to the operator who came with this API token."""
+    return isinstance(session.principal, Operator) and session.principal.token == token

@@ -1,0 +1,163 @@
+"""The configuration plane: keeps each attached endpoint on its effective configuration and its ledger true.
+
+One rule decides what is sent, whatever happened before (`_bring`): an endpoint that does not hold what it should have, and
+has not been sent it on this connection, is sent it. Attach, hello, subscription and every change of a layer only call
+that rule. An endpoint holds what its hello said, and without a hello what it last reported as applied.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from akela.contract import topics
+from akela.contract.codes import Code
+from akela.contract.errors import ContractError
+from akela.contract.payloads import ConfigApplied as AppliedPayload
+from akela.contract.payloads import decode_json
+from akela.contract.topics import ConfigApplied, ConfigGet, Up
+from broker import Session
+from operations.attached import Attached
+from operations.downlink import Downlink
+from operations.effective import Configurations, Effective
+from operations.endpoint_writer import EndpointWriter
+from operations.planes import when_durable
+from operations.principals import Endpoint
+
+log = logging.getLogger(__name__)
+
+SLICE: Final = 200  # endpoints brought in one turn of the loop, so that a large fleet never stops the others' messages
+
+
+class Sent:
+    """Tag of a pushed configuration: comes back when the endpoint has acknowledged it."""
+
+    __slots__ = ("endpoint", "id")
+
+    def __init__(self, endpoint: Endpoint, number: str) -> None:
+        self.endpoint = endpoint
+        self.id = number
+
+
+class ConfigurationPlane:
+    """Serves `u/config/get/{rid}` and `u/config/applied`, pushes `d/config`."""
+
+    name = "configuration"
+    requests: tuple[type[Up], ...] = (ConfigGet, ConfigApplied)
+
+    def __init__(
+        self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations, attached: Attached
+    ) -> None:
+        self._downlink = downlink
+        self._writer = writer
+        self._configurations = configurations
+        self._attached = attached
+        self._changed: dict[str, set[str] | None] = {}  # app -> endpoints; None: all of them
+        self._worker: asyncio.Task[None] | None = None
+
+    def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
+        """Serve one request of this plane."""
+        if isinstance(request, ConfigGet):
+            return self._get(endpoint, request)
+        return self._report(endpoint, AppliedPayload.from_json(decode_json(payload)), ticket)
+
+    def on_reachable(self, endpoint: Endpoint) -> None:
+        """Send the endpoint's configuration if it lacks it."""
+        self._bring(endpoint)
+
+    def changed(self, app: str, ep: str | None) -> None:
+        """A layer or schema changed, for one endpoint or (None) for all of the application: bring who is attached."""
+        if ep is None:
+            self._changed[app] = None
+        elif (known := self._changed.setdefault(app, set())) is not None:
+            known.add(ep)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._bring_all())
+
+    def on_delivered(self, session: Session, tag: object) -> None:
+        """The endpoint has acknowledged a push."""
+        if isinstance(tag, Sent):
+            self._note(tag.endpoint, "delivered", tag.id)
+
+    def on_dropped(self, session: Session, topic: str, why: str) -> None:
+        """A message to an endpoint was dropped; a configuration goes out again when the endpoint comes back."""
+        endpoint = session.principal
+        if isinstance(endpoint, Endpoint):
+            endpoint.sent_now = None
+            self._downlink.observe(endpoint.app, endpoint.ep, "dropped", {"topic": topic, "why": why})
+
+    async def _bring_all(self) -> None:
+        while self._changed:
+            app, only = self._changed.popitem()
+            if only is None:
+                endpoints = list(self._attached.of(app))
+            else:
+                endpoints = [e for e in (self._attached.find(app, ep) for ep in only) if e is not None]
+            for start in range(0, len(endpoints), SLICE):
+                for endpoint in endpoints[start : start + SLICE]:
+                    self._bring(endpoint)
+                await asyncio.sleep(0)
+        self._worker = None
+
+    def _bring(self, endpoint: Endpoint) -> None:
+        target = self._configurations.of(endpoint.app, endpoint.ep)
+        if target is None or endpoint.session is None or endpoint.limited:
+            return
+        if endpoint.ledger.assigned != target.id:
+            endpoint.ledger.assigned = target.id
+            self._note(endpoint, "assigned", target.id, seq=target.seq)
+        if endpoint.holds == target.id:
+            if endpoint.ledger.applied != target.id:
+                endpoint.ledger.applied = target.id
+                self._note(endpoint, "applied", target.id)
+        elif endpoint.sent_now != target.id:
+            self._push(endpoint, target)
+
+    def _push(self, endpoint: Endpoint, target: Effective) -> None:
+        payload = self._configurations.payload(endpoint.app, target, endpoint.holds)
+        topic = topics.down(endpoint.app, endpoint.ep, "config")
+        if self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id)):
+            endpoint.sent_now = endpoint.ledger.sent = target.id
+            self._note(endpoint, "sent", target.id)
+
+    def _get(self, endpoint: Endpoint, request: ConfigGet) -> bool:
+        target = self._configurations.of(endpoint.app, endpoint.ep)
+        if target is None:
+            raise ContractError("the application has no configuration schema", code=Code.NOT_FOUND)
+        if endpoint.ledger.assigned != target.id:
+            endpoint.ledger.assigned = target.id
+            self._note(endpoint, "assigned", target.id, seq=target.seq)
+        body = msgspec.json.decode(target.full)
+        self._downlink.answer(endpoint, request.rid, Code.OK, body)
+        return True
+
+    def _report(self, endpoint: Endpoint, report: AppliedPayload, ticket: int) -> bool:
+        if report.id != endpoint.ledger.assigned:
+            raise ContractError(
+                f"configuration {report.id} is not the assigned one ({endpoint.ledger.assigned})",
+                code=Code.CONFLICT,
+                key="id",
+            )
+        if report.code < 300:
+            endpoint.holds = endpoint.ledger.applied = report.id
+            endpoint.ledger.refused = None
+            state, more = "applied", {}
+        else:
+            endpoint.ledger.refused = report.id
+            state, more = "refused", {"code": int(report.code), "key": report.key, "reason": report.reason}
+        fields = {f"config.{state}": {"id": report.id, "at": datetime.now(UTC), **more}}
+        if state == "applied":
+            fields["config.refused"] = None  # type: ignore[assignment]
+        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, lambda: None))
+        self._observe(endpoint, state, report.id, more)
+        return False
+
+    def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
+        self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": datetime.now(UTC), **more}})
+        self._observe(endpoint, state, number, {})
+
+    def _observe(self, endpoint: Endpoint, state: str, number: str, more: Mapping[str, Any]) -> None:
+        self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})

@@ -1,0 +1,52 @@
+"""The hello plane: an endpoint announces what it runs and holds, and is told only what differs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from akela.contract.codes import Code
+from akela.contract.payloads import HelloPayload, decode_json
+from akela.contract.topics import Hello, Up
+from operations.attached import Attached
+from operations.downlink import Downlink
+from operations.endpoint_writer import EndpointWriter
+from operations.principals import Endpoint
+
+
+class HelloPlane:
+    """Serves `u/hello[/{rid}]`."""
+
+    name = "hello"
+    requests: tuple[type[Up], ...] = (Hello,)
+
+    def __init__(
+        self, downlink: Downlink, writer: EndpointWriter, attached: Attached, planes: tuple[str, ...], max_payload: int
+    ) -> None:
+        self._downlink = downlink
+        self._writer = writer
+        self._attached = attached
+        self._planes = planes
+        self._max_payload = max_payload
+
+    def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
+        """Take the announcement, answer with the server's time, limits and planes, then send what differs."""
+        assert isinstance(request, Hello)
+        hello = HelloPayload.from_json(decode_json(payload) if payload else {})
+        endpoint.said_hello = True
+        endpoint.holds = hello.config
+        if hello.config != endpoint.sent_now:
+            endpoint.sent_now = None
+        if hello.versions or hello.sdk:
+            self._writer.set(endpoint.key, {"sdk": hello.sdk, "versions": dict(hello.versions or {})})
+        self._downlink.answer(endpoint, request.rid, Code.OK, self._welcome(endpoint, hello))
+        if not endpoint.limited:
+            self._attached.reachable(endpoint)
+        return True
+
+    def _welcome(self, endpoint: Endpoint, hello: HelloPayload) -> dict[str, Any]:
+        wants = ["profile"] if hello.profile is not None and hello.profile != endpoint.profile_id else []
+        return {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "limits": {"payload": self._max_payload},
+            "planes": list(self._planes),
+            "wants": wants,
+        }

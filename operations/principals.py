@@ -1,0 +1,80 @@
+"""Who is at the other end of a session. The engine carries these values and never looks inside."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from akela.contract.topics import AppToken, EndpointId
+from broker import Session
+
+MAX_TOLD: Final = 64  # unknown leaves of one connection that are remembered as answered
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the server knows of one endpoint's configuration: ids, newest first in life-cycle order. See DESIGN, "Ledger"."""
+
+    assigned: str | None = None
+    sent: str | None = None
+    applied: str | None = None
+    refused: str | None = None
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """An endpoint from its CONNECT on. One object per connection; the stored endpoint outlives it."""
+
+    app: AppToken
+    ep: EndpointId
+    tenant: str
+    credential: str | None  # id of its own credential; None: it came with the application's claim secret
+    limited: bool  # it may register and say hello, nothing else
+    ledger: Ledger = field(default_factory=Ledger)
+    profile_id: str | None = None  # id of the stored profile's canonical form
+    profile: dict[str, object] = field(default_factory=dict)
+    session: Session | None = None
+    said_hello: bool = False
+    holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger
+    sent_now: str | None = None  # sent on this connection and not refused since
+    told: set[str] = field(default_factory=set)
+    attached_at: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """The stored endpoint's id."""
+        return f"{self.app}/{self.ep}"
+
+    def tell_once(self, what: str) -> bool:
+        """True the first time that `what` is to be told on this connection."""
+        if what in self.told or len(self.told) >= MAX_TOLD:
+            return False
+        self.told.add(what)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person or a tool with an API token: observes the applications of its tenant."""
+
+    user: str
+    tenant: str
+    token: str
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Another server of this cluster."""
+
+    name: str
+
+
+Principal = Endpoint | Operator | Server
+
+CONTROL_USER: Final = "$control"
+SERVER_NAMESPACE: Final = "$servers"
+
+
+def operator_namespace(tenant: str, user: str) -> str:
+    """Sessions of operators never meet those of an application: its token has no colon."""
+    return f"operator:{tenant}:{user}"

@@ -1,0 +1,168 @@
+"""Puts an Operations server together, starts it in order and stops it in the reverse.
+
+Order of the start: the database, then the catalog at a known place of the log, then the engine, and only then the entry
+in coordination that lets Bootstrap send endpoints and Control send events here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+from akela import __version__
+from akela.admin import AdminServer
+from akela.coordination import Registration, Role, open_coordination
+from akela.documents.store import OperationsStore, StoreError
+from akela.lifecycle import ServerError, Stopper
+from broker import Broker, BrokerSettings, Hooks, Listener, Session
+from operations.access import Access
+from operations.applied_changes import AppliedChanges
+from operations.attached import Attached
+from operations.catalog import Catalog
+from operations.changes import ChangeFeed
+from operations.downlink import Downlink
+from operations.effective import Configurations
+from operations.endpoint_writer import EndpointWriter
+from operations.gate import Gate
+from operations.metrics import OperationsMetrics
+from operations.plugins.configuration import ConfigurationPlane
+from operations.plugins.data import DataPlane
+from operations.plugins.hello import HelloPlane
+from operations.plugins.profile import ProfilePlane
+from operations.plugins.registration import RegistrationPlane
+from operations.records import RecordWriter
+from operations.settings import OperationsSettings
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S: Final = 30.0  # how long database and coordination may take to appear
+RETRY_S: Final = 0.2
+LOAD_EVERY_S: Final = 5.0  # how often the announced load is refreshed
+DRAIN_S: Final = 5.0
+
+
+class OperationsServer:
+    """One Operations server: an engine, the planes as its plugins, and what they stand on."""
+
+    def __init__(self, settings: OperationsSettings) -> None:
+        self._settings = settings
+        self._store = OperationsStore()
+        self._coordination = open_coordination(
+            zookeeper=settings.zookeeper, directory=settings.data, cluster=settings.cluster
+        )
+        self._catalog = Catalog()
+        self._downlink = Downlink()
+        self._configurations = Configurations(self._catalog)
+        self._writer = EndpointWriter(self._store)
+        self._records = RecordWriter(self._store, settings.member_id)
+        self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
+        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, self._attached)
+        self._attached.attend(self._plane)
+        changes = AppliedChanges(self._catalog, self._configurations, self._plane, self._attached, self._sessions)
+        self._feed = ChangeFeed(self._store, changes.apply)
+        self._broker = self._engine()
+        self._downlink.broker = self._broker
+        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed)
+        self._admin = AdminServer(settings.bind, settings.listen_admin, self._ready, metrics.registry)
+        self._registration: Registration | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, stopper: Stopper) -> None:
+        """Serve until `stopper` is set."""
+        try:
+            await self._start()
+            log.info("ready", extra={"server": self._settings.member_id, "mqtt": self._settings.listen_mqtt})
+            await stopper.wait()
+        finally:
+            await self._stop()
+
+    def _engine(self) -> Broker:
+        settings = self._settings
+        names = ("hello", "registration", "profile", "configuration", "data")
+        planes = (
+            HelloPlane(self._downlink, self._writer, self._attached, names, settings.max_payload),
+            RegistrationPlane(self._downlink, self._writer),
+            ProfilePlane(self._downlink, self._writer, self._catalog),
+            self._plane,
+            DataPlane(self._downlink, self._records, self._catalog),
+        )
+        gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
+        access = Access(planes, self._downlink, self._catalog, self._feed.ring)
+        hooks = Hooks(authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane))
+        listener = Listener(name="mqtt", host=settings.bind, port=settings.listen_mqtt)
+        return Broker(BrokerSettings(listeners=(listener,), max_packet_size=settings.max_payload), hooks)
+
+    async def _start(self) -> None:
+        await self._admin.start()
+        await self._store.connect(self._settings.mongodb_uri, self._settings.mongodb_database)
+        await self._patiently(self._load, "the database does not answer", "AKELA_MONGODB_URL")
+        await self._broker.start()
+        await self._coordination.connect(START_TIMEOUT_S)
+        self._registration = await self._coordination.register(
+            Role.OPERATIONS, self._settings.member_id, self._announcement()
+        )
+        self._tasks.append(asyncio.create_task(self._announce()))
+
+    async def _load(self) -> None:
+        position = await self._store.head_seq()
+        self._catalog.load(
+            await self._store.load_applications(),
+            await self._store.load_schemas(),
+            await self._store.load_configurations(),
+        )
+        self._configurations.position = position
+        self._feed.start(position)
+
+    async def _patiently(self, step: Callable[[], Awaitable[None]], what: str, setting: str) -> None:
+        deadline_s = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        while True:
+            try:
+                return await step()
+            except StoreError as error:
+                if asyncio.get_running_loop().time() > deadline_s:
+                    raise ServerError(f"{what} within {START_TIMEOUT_S:.0f} s ({error}); see {setting}") from error
+                await asyncio.sleep(RETRY_S)
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._registration is not None:
+            await self._registration.withdraw()
+        await self._broker.stop(drain_s=DRAIN_S)
+        await self._feed.stop()
+        await self._records.close(DRAIN_S / 2)
+        await self._writer.close(DRAIN_S / 2)
+        await self._coordination.close()
+        await self._admin.stop()
+        await self._store.close()
+
+    def _sessions(self) -> Iterable[Session]:
+        return self._broker.sessions()
+
+    def _ready(self) -> Mapping[str, bool]:
+        return {
+            "listed": self._registration is not None,
+            "database": not (self._writer.failing or self._records.failing),
+        }
+
+    def _announcement(self) -> dict[str, Any]:
+        settings = self._settings
+        host = settings.public_host or settings.bind
+        return {
+            "mqtt": {"host": host, "port": settings.listen_mqtt},
+            "ws": None,
+            "admin": {"host": settings.bind, "port": settings.listen_admin},
+            "load": {"connections": self._broker.stats.connections},
+            "version": __version__,
+            "draining": False,
+        }
+
+    async def _announce(self) -> None:
+        announced = self._announcement()
+        while True:
+            await asyncio.sleep(LOAD_EVERY_S)
+            now = self._announcement()
+            if now != announced and self._registration is not None:
+                await self._registration.update(now)
+                announced = now

@@ -1,0 +1,146 @@
+"""Batches form by themselves, keep order, repeat what may be repeated, and let a bad item hurt only itself."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from operations.batching import BatchLoader, GroupCommit
+
+
+class DatabaseAway(Exception):
+    """The retriable failure of these tests."""
+
+
+class Reader:
+    """A database that answers when told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.go = asyncio.Event()
+        self.failure: Exception | None = None
+
+    async def fetch(self, keys: Sequence[str]) -> Mapping[str, str]:
+        self.asked.append(list(keys))
+        await self.go.wait()
+        if self.failure is not None:
+            raise self.failure
+        return {key: key.upper() for key in keys if key != "absent"}
+
+
+async def until(condition: object) -> None:
+    """Let the loop turn until `condition()` holds; the test's own time-out bounds it."""
+    assert callable(condition)
+    while not condition():
+        await asyncio.sleep(0)
+
+
+async def test_what_is_asked_while_a_query_runs_shares_the_next_one() -> None:
+    reader = Reader()
+    loader = BatchLoader(reader.fetch)
+    first = asyncio.create_task(loader.load("a"))
+    await until(lambda: reader.asked)
+    others = [asyncio.create_task(loader.load(key)) for key in ("b", "c", "b", "absent")]
+    await asyncio.sleep(0)
+    reader.go.set()
+    assert await first == "A"
+    assert await asyncio.gather(*others) == ["B", "C", "B", None]
+    assert reader.asked == [["a"], ["b", "c", "absent"]]
+
+
+async def test_a_failing_query_fails_its_askers_only() -> None:
+    reader = Reader()
+    reader.go.set()
+    loader = BatchLoader(reader.fetch)
+    reader.failure = DatabaseAway("gone")
+    with pytest.raises(DatabaseAway):
+        await loader.load("a")
+    reader.failure = None
+    assert await loader.load("a") == "A"
+
+
+async def test_an_asker_that_gives_up_does_not_spoil_the_others() -> None:
+    reader = Reader()
+    loader = BatchLoader(reader.fetch)
+    quitter, stayer = asyncio.create_task(loader.load("a")), asyncio.create_task(loader.load("a"))
+    await until(lambda: reader.asked)
+    quitter.cancel()
+    reader.go.set()
+    assert await stayer == "A"
+
+
+class Writer:
+    """A table that may be away, and that refuses the item `bad`."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+        self.calls = 0
+        self.away = 0  # calls that still fail
+
+    async def write(self, batch: Sequence[str]) -> None:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.away:
+            self.away -= 1
+            raise DatabaseAway("gone")
+        if "bad" in batch:
+            raise ValueError("cannot be encoded")
+        self.rows += batch
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting between attempts."""
+    monkeypatch.setattr("operations.batching.RETRY_FIRST_S", 0.0)
+
+
+async def test_items_of_one_turn_go_out_in_one_call_in_order() -> None:
+    writer, told = Writer(), list[bool]()
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    for item in ("a", "b", "c"):
+        commit.add(item, told.append)
+    await commit.drain()
+    assert (writer.rows, writer.calls, told) == (["a", "b", "c"], 1, [True] * 3)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nobody_is_told_before_a_repeated_write_holds() -> None:
+    writer, told = Writer(), list[bool]()
+    writer.away = 3
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit.add("a", told.append)
+    await until(lambda: commit.failing)
+    assert (told, len(commit)) == ([], 1)
+    await commit.drain()
+    assert (writer.rows, told, commit.failing, len(commit)) == (["a"], [True], False, 0)
+
+
+async def test_a_bad_item_is_refused_and_its_neighbours_are_written() -> None:
+    writer, told = Writer(), dict[str, bool]()
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    for item in ("a", "b", "bad", "c", "d"):
+        commit.add(item, lambda written, item=item: told.__setitem__(item, written))  # type: ignore[misc]
+    await commit.drain()
+    assert sorted(writer.rows) == ["a", "b", "c", "d"]
+    assert told == {"a": True, "b": True, "bad": False, "c": True, "d": True}
+
+
+async def test_a_writer_that_fails_on_being_told_stops_nobody() -> None:
+    writer, told = Writer(), list[bool]()
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+
+    def fail(written: bool) -> None:
+        raise RuntimeError("its own mistake")
+
+    commit.add("a", fail)
+    commit.add("b", told.append)
+    await commit.drain()
+    assert (writer.rows, told) == (["a", "b"], [True])
+
+
+async def test_closing_says_what_was_left() -> None:
+    writer = Writer()
+    writer.away = 1_000_000
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit.add("a")
+    assert await commit.close(within_s=0.05) == 1
