@@ -1,0 +1,169 @@
+"""The embeddable broker: listeners, the clock, and the tasks that gates need. What is MQTT is in `broker.engine` and below."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+from broker import gates
+from broker.connection import Connection
+from broker.engine import Engine
+from broker.errors import BrokerStartError
+from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Refused
+from broker.reasons import Reason
+from broker.session import Session
+from broker.settings import BrokerSettings, Listener
+from broker.stats import BrokerStats
+from broker.transport import Transport
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+ANONYMOUS: Final = Accepted("", None)
+
+
+class Broker:
+    """An MQTT broker in this process. Start and stop it in one event loop.
+
+    `hooks` decide and observe; without an authenticator everybody is refused, unless `settings.allow_anonymous`.
+    """
+
+    def __init__(self, settings: BrokerSettings | None = None, hooks: Hooks | None = None) -> None:
+        self.settings = settings or BrokerSettings()
+        self._hooks = hooks or Hooks()
+        self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later)
+        self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
+        self._servers: list[asyncio.Server] = []
+        self._transports: dict[Transport, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def stats(self) -> BrokerStats:
+        """Counters."""
+        return self.engine.stats
+
+    async def start(self) -> None:
+        """Listen. Raises: BrokerStartError naming the listener that cannot."""
+        self.loop = asyncio.get_running_loop()
+        self._stopping = False
+        try:
+            for listener in self.settings.listeners:
+                await self._listen(listener)
+        except BrokerStartError:
+            await self.stop(drain_s=0)
+            raise
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def stop(self, drain_s: float = 5.0) -> None:
+        """Take no new clients, settle what handlers hold for at most `drain_s` seconds, then close every connection."""
+        self._stopping = True
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        await self._drain(drain_s)
+        for transport in list(self._transports):
+            transport.connection.close(DetachCause.STOPPING, Reason.SERVER_SHUTTING_DOWN, "the server stops")
+        tasks = [task for task in (*self._tasks, self._ticker) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._transports:  # `connection_lost` is called in the loop's next turn
+            await asyncio.sleep(0)
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, exclude: Session | None = None
+    ) -> int:
+        """Publish as the host: past the gates, to every matching subscription but those of `exclude`; returns how many."""
+        return self.engine.publish(topic, payload, qos, retain, exclude)
+
+    def session(self, namespace: str, client_id: str) -> Session | None:
+        """The session of a client, connected or not."""
+        return self.engine.sessions.get((namespace, client_id))
+
+    def sessions(self) -> Iterator[Session]:
+        """All sessions, connected or not."""
+        return self.engine.iterate()
+
+    def end_session(self, namespace: str, client_id: str) -> bool:
+        """End a client's connection and forget its session; False when there is none."""
+        return self.engine.end_session(namespace, client_id, self.loop.time())
+
+    # What the transports use.
+
+    def opened(self, transport: Transport) -> None:
+        """A connection is there; one too many is closed at once."""
+        self._transports[transport] = None
+        self.stats.connections = len(self._transports)
+        if len(self._transports) > self.settings.max_connections or self._stopping:
+            transport.connection.close(DetachCause.HOST, Reason.SERVER_BUSY, "too many connections")
+
+    def closed(self, transport: Transport) -> None:
+        """A connection is gone."""
+        self._transports.pop(transport, None)
+        self.stats.connections = len(self._transports)
+
+    def authenticate(self, connection: Connection, request: ConnectRequest) -> None:
+        """Have the gates decide on a CONNECT."""
+        if not self._hooks.authenticators and self.settings.allow_anonymous:
+            self.engine.admit(connection, request, ANONYMOUS, self.loop.time())
+            return
+
+        def decided(verdict: Accepted | Refused) -> None:
+            if isinstance(verdict, Refused):
+                self.engine.turn_away(connection, request, verdict)
+            else:
+                self.engine.admit(connection, request, verdict, self.loop.time())
+
+        gate_timeout_s = self.settings.gate_timeout_s
+        asked = gates.authenticated(self._hooks.authenticators, request, timeout_s=gate_timeout_s)
+        self._later(connection, asked, decided)
+
+    def _later(self, connection: Connection, asked: Awaitable[Any], then: Callable[[Any], None]) -> None:
+        async def run() -> None:
+            then(await asked)
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a verdict could not be carried out", exc_info=task.exception())
+
+    def _flush_soon(self) -> None:
+        self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        dirty = self.engine.dirty
+        self.engine.dirty = []
+        for connection in dirty:
+            connection.dirty = False
+            connection.shell.flush()
+
+    async def _listen(self, listener: Listener) -> None:
+        try:
+            server = await self.loop.create_server(
+                lambda: Transport(self, listener.name), listener.host, listener.port, backlog=1024
+            )
+        except OSError as error:
+            why = "the port is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+            raise BrokerStartError(listener.name, listener.host, listener.port, why) from error
+        self._servers.append(server)
+        self.addresses[listener.name] = server.sockets[0].getsockname()[:2]
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.engine.tick([transport.connection for transport in self._transports], self.loop.time())
+
+    async def _drain(self, drain_s: float) -> None:
+        deadline_s = self.loop.time() + drain_s if drain_s else 0.0
+        while drain_s and any(session.pending for session in self.engine.sessions.values()):
+            if self.loop.time() > deadline_s:
+                log.warning("stopping with unsettled messages; their senders will repeat them")
+                return
+            await asyncio.sleep(0.01)

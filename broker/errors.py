@@ -1,0 +1,30 @@
+"""Errors of the engine.
+
+BrokerError
+├── RemoteProtocolError   a peer broke the protocol; never leaves a connection's `receive_data`
+└── BrokerStartError      a listener cannot be opened
+"""
+
+from broker.reasons import Reason
+
+
+class BrokerError(Exception):
+    """Root of the engine's errors."""
+
+
+class RemoteProtocolError(BrokerError):
+    """A peer's mistake; `reason` is its code, the text says what was wrong."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class BrokerStartError(BrokerError):
+    """A listener cannot be opened: `listener` is its name, `port` the port."""
+
+    def __init__(self, listener: str, host: str, port: int, why: str) -> None:
+        super().__init__(f"listener {listener} cannot listen on {host}:{port}: {why}")
+        self.listener = listener
+        self.host = host
+        self.port = port

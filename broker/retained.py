@@ -1,0 +1,87 @@
+"""Retained messages: the last one of each topic, found by filter without looking at the others (section 3.3.1.3)."""
+
+from collections.abc import Iterator
+
+
+class _Node:
+    __slots__ = ("children", "message")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.message: tuple[bytes, int] | None = None  # payload, QoS
+
+
+class RetainedMessages:
+    """The retained messages of a broker, at most `limit` of them."""
+
+    def __init__(self, limit: int) -> None:
+        self._root = _Node()
+        self._limit = limit
+        self.count = 0
+
+    def keep(self, topic: str, payload: bytes, qos: int) -> bool:
+        """Keep a message, or with an empty payload forget the topic's; False when there is no room for one more."""
+        if not payload:  # [MQTT-3.3.1-10]
+            self._forget(topic)
+            return True
+        node = self._root
+        if self.count >= self._limit and self._find(topic) is None:
+            return False
+        for level in topic.split("/"):
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _Node()
+            node = child
+        self.count += node.message is None
+        node.message = (payload, qos)
+        return True
+
+    def matching(self, levels: tuple[str, ...]) -> Iterator[tuple[str, bytes, int]]:
+        """(topic, payload, QoS) of the messages that a filter, split into its levels, takes."""
+        yield from _matching(self._root, levels, ())
+
+    def _find(self, topic: str) -> tuple[bytes, int] | None:
+        node: _Node | None = self._root
+        for level in topic.split("/"):
+            node = node.children.get(level) if node is not None else None
+        return node.message if node is not None else None
+
+    def _forget(self, topic: str) -> None:
+        path: list[tuple[_Node, str]] = []
+        node = self._root
+        for level in topic.split("/"):
+            child = node.children.get(level)
+            if child is None:
+                return
+            path.append((node, level))
+            node = child
+        self.count -= node.message is not None
+        node.message = None
+        for parent, level in reversed(path):
+            child = parent.children[level]
+            if child.children or child.message is not None:
+                return
+            del parent.children[level]
+
+
+def _matching(node: _Node, levels: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, bytes, int]]:
+    if not levels:
+        yield from _own(node, path)
+        return
+    level, rest = levels[0], levels[1:]
+    if level == "#":
+        yield from _own(node, path)
+        for name, child in node.children.items():
+            if path or not name.startswith("$"):  # [MQTT-4.7.2-1]
+                yield from _matching(child, levels, (*path, name))
+    elif level == "+":
+        for name, child in node.children.items():
+            if path or not name.startswith("$"):
+                yield from _matching(child, rest, (*path, name))
+    elif level in node.children:
+        yield from _matching(node.children[level], rest, (*path, level))
+
+
+def _own(node: _Node, path: tuple[str, ...]) -> Iterator[tuple[str, bytes, int]]:
+    if node.message is not None:
+        yield "/".join(path), *node.message

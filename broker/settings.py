@@ -1,0 +1,35 @@
+"""Settings of the engine. Sizes in bytes, times in seconds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address to listen on. Port 0 takes a free one (`Broker.addresses` tells which)."""
+
+    name: str = "default"
+    host: str = "127.0.0.1"
+    port: int = 1883
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """Everything that the engine can be told; every bound has a default that a small server can carry."""
+
+    listeners: tuple[Listener, ...] = (Listener(),)
+    allow_anonymous: bool = False  # accept everybody when no authenticator is given
+    max_connections: int = 100_000
+    max_packet_size_connect: int = 4 * 1024  # until CONNECT is accepted
+    max_packet_size: int = 256 * 1024
+    connect_timeout_s: float = 10.0  # from the first byte's chance to the CONNACK
+    gate_timeout_s: float = 8.0  # a gate that takes longer refuses
+    max_keep_alive_s: int = 3600  # a client that wants longer, or none, is held to this
+    max_inflight: int = 100  # QoS 1 and 2 messages sent to a client and not yet acknowledged
+    max_unsettled: int = 256  # messages of a client that a handler has not settled; beyond, its packets wait
+    max_queued: int = 1000  # messages waiting for one session
+    max_queued_bytes: int = 4 * 1024 * 1024
+    max_write_buffer: int = 1024 * 1024  # unsent bytes of a connection; beyond, its messages are queued
+    max_subscriptions: int = 100  # of one session
+    max_topic_levels: int = 32
+    max_retained: int = 100_000
+    session_expiry_s: float = 7 * 24 * 3600.0  # a session without a connection is kept this long

@@ -1,0 +1,18 @@
+"""Counters of one broker: plain numbers, read off by whoever shows them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class BrokerStats:
+    """Counts since start, unless a line says "now"."""
+
+    connections: int = 0  # now
+    sessions: int = 0  # now, connected or not
+    accepted: int = 0
+    refused: int = 0  # CONNECTs
+    received: int = 0  # PUBLISH packets from clients
+    delivered: int = 0  # deliveries made out of them and of the host's own messages
+    dropped: int = 0  # deliveries that found no room
+    denied: int = 0  # publishes and subscriptions that a gate refused
+    protocol_errors: int = 0
