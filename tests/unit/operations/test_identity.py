@@ -80,7 +80,10 @@ def test_a_wrong_password_is_refused(secret: bytes) -> None:
 
 @pytest.mark.parametrize("secret", [CLAIM, OWN])
 def test_a_revoked_endpoint_stays_out_also_under_open_trust(secret: bytes) -> None:
-    assert refusal(admit_endpoint(application(), EP, secret, stored(used=False, revoked=True))) == "the endpoint is revoked"
+    assert (
+        refusal(admit_endpoint(application(), EP, secret, stored(used=False, revoked=True)))
+        == "the endpoint is revoked"
+    )
 
 
 def test_the_ledger_tells_what_an_endpoint_holds() -> None:
@@ -96,7 +99,13 @@ TOKEN = b"akt_t1_secret"
 
 
 def operator_token(**fields: Any) -> Mapping[str, Any]:
-    document: dict[str, Any] = {"_id": "t1", "user": "ann", "tenant": "default", "hash": digest(TOKEN), "roles": ["tenant-viewer"]}
+    document: dict[str, Any] = {
+        "_id": "t1",
+        "user": "ann",
+        "tenant": "default",
+        "hash": digest(TOKEN),
+        "roles": ["tenant-viewer"],
+    }
     return document | fields
 
 
@@ -129,7 +138,8 @@ def test_a_token_is_good_until_it_expires() -> None:
 
 
 @pytest.mark.parametrize(
-    ("password", "number"), [(TOKEN, "t1"), (b"akt_t1_a_b", "t1"), (b"akt_t1", None), (b"akt__x", None), (b"akc_x_y", None), (b"\xff", None)]
+    ("password", "number"),
+    [(TOKEN, "t1"), (b"akt_t1_a_b", "t1"), (b"akt_t1", None), (b"akt__x", None), (b"akc_x_y", None), (b"\xff", None)],
 )
 def test_the_id_inside_an_api_token(password: bytes, number: str | None) -> None:
     assert token_id(password) == number
