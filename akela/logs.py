@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_QUIET: Final = ("kazoo", "pymongo", "uvicorn", "asyncio", "httpx", "nx_27017", "neosqlite")
+_QUIET: Final = ("kazoo", "pymongo", "uvicorn", "httpx")
+_SILENT: Final = (
+    "nx_27017",
+    "neosqlite",
+)  # they log a stack trace for each refused command, which its sender is told anyway
 
 
 def set_up(*, style: str, level: str, name: str) -> None:
@@ -17,6 +21,8 @@ def set_up(*, style: str, level: str, name: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for library in _QUIET:
         logging.getLogger(library).setLevel(logging.ERROR)
+    for library in _SILENT:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _values(record: logging.LogRecord) -> dict[str, Any]:

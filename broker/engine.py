@@ -23,8 +23,8 @@ from broker.hooks import (
     DetachCause,
     Hooks,
     PublishGrant,
-    Refused,
     RefusalObserver,
+    Refused,
     SubscribeGrant,
     SubscriptionObserver,
 )

@@ -70,7 +70,9 @@ class Access:
         levels = topic_filter.split("/", 2)
         entry = self._catalog.entry(levels[1]) if len(levels) == 3 and levels[0] == topics.ROOT else None
         if entry is None or entry.application.tenant != operator.tenant:
-            return Refused(Reason.NOT_AUTHORIZED, "operators subscribe to a1/{app}/... of an application of their tenant")
+            return Refused(
+                Reason.NOT_AUTHORIZED, "operators subscribe to a1/{app}/... of an application of their tenant"
+            )
         return SubscribeGrant(topic_filter)
 
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from akela.contract import topics
-from broker import Session
-from broker.hooks import Action, ConnectRequest, DetachCause, Refused
 from akela.contract.codes import Code
 from akela.contract.errors import ContractError, TopicError
-from broker import Reason
+from broker import Reason, Session
+from broker.hooks import Action, ConnectRequest, DetachCause, Refused
 from operations.catalog import Catalog
 from operations.downlink import Downlink
 from operations.endpoint_writer import EndpointWriter

@@ -1,13 +1,10 @@
 """`akela run operations`."""
 
-import sys
 from typing import Any
 
 import click
 
-from akela.lifecycle import run_server
-from akela.settings import load, settings_options
-from operations.server import OperationsServer
+from akela.settings import settings_options
 from operations.settings import OperationsSettings
 
 

@@ -28,6 +28,8 @@ class OperationsMetrics(Collector):
         stats = self._broker.stats
         yield GaugeMetricFamily("akela_connections", "Open MQTT connections", value=stats.connections)
         yield GaugeMetricFamily("akela_endpoints_attached", "Attached endpoints", value=len(self._attached))
-        yield GaugeMetricFamily("akela_records_waiting", "Messages with records not yet durable", value=self._records.waiting)
+        yield GaugeMetricFamily(
+            "akela_records_waiting", "Messages with records not yet durable", value=self._records.waiting
+        )
         yield CounterMetricFamily("akela_records_stored", "Records stored since start", value=self._records.stored)
         yield GaugeMetricFamily("akela_change_position", "Place in the change log", value=self._feed.position)

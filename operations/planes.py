@@ -69,21 +69,22 @@ def handler_for(plane: Plane, request: Up, downlink: Downlink) -> PublishHandler
     return handle
 
 
-def when_durable(endpoint: Endpoint, ticket: int, then: Callable[[], None]) -> Callable[[bool], None]:
-    """What to call when a write that a request waits for has ended: `then` and the acknowledgement, once it holds.
+def when_durable(
+    endpoint: Endpoint, ticket: int, then: Callable[[], None], never: Callable[[ContractError], None]
+) -> Callable[[bool], None]:
+    """What to call when a write that a request waits for has ended: `then`, or `never` if it can never be stored.
 
-    A write refused for good closes the connection unacknowledged, so the endpoint sends the request again.
+    Either way the request has its answer and is acknowledged: sent again, it would fare no better.
     """
+    session = endpoint.session
 
     def told(durable: bool) -> None:
-        session = endpoint.session
-        if session is None:
-            return  # gone meanwhile: it will ask again, and what it asked is stored
         if durable:
             then()
-            session.settle(ticket)
         else:
-            session.abandon(ticket)
+            never(ContractError("this cannot be stored", code=Code.UNPROCESSABLE))
+        if session is not None:
+            session.settle(ticket)
 
     return told
 

@@ -10,7 +10,9 @@ PORT_STEP = 10  # the n-th Operations server of a machine listens this much high
 class OperationsSettings(CommonSettings):
     """Everything that an Operations server can be told. Sizes in bytes, times in seconds."""
 
-    index: int = Field(default=0, ge=0, le=500, description="number of this server on its machine; each adds 10 to its ports")
+    index: int = Field(
+        default=0, ge=0, le=500, description="number of this server on its machine; each adds 10 to its ports"
+    )
     id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
@@ -18,7 +20,9 @@ class OperationsSettings(CommonSettings):
     )
     mqtt_port: int = Field(default=1883, ge=1, le=65535, description="MQTT port of the first Operations server")
     admin_port: int = Field(default=9101, ge=1, le=65535, description="admin HTTP port of the first Operations server")
-    max_payload: int = Field(default=256 * 1024, ge=1024, le=268_435_455, description="largest MQTT packet taken, bytes")
+    max_payload: int = Field(
+        default=256 * 1024, ge=1024, le=268_435_455, description="largest MQTT packet taken, bytes"
+    )
 
     @property
     def member_id(self) -> str:

@@ -124,7 +124,7 @@ def build(raw: object) -> tuple[Type, Any]:
     return root, builder.standard(raw, "")
 
 
-def default_of(node: Type, _inside: tuple[Record, ...] = ()) -> Any:
+def default_of(node: Type, _inside: tuple[Record, ...] = ()) -> Any:  # noqa: PLR0911  a line per type
     """The zero of a type, with the defaults of its fields. Raises: SchemaError for a record that must hold itself."""
     match node:
         case Primitive(kind):
@@ -184,10 +184,10 @@ class _Builder:
                 return self._reference(raw, place, namespace)
             case list():
                 return self._union(raw, place, namespace, depth)
-            case {"type": str() as kind, **rest}:
-                return self._complex(kind, {"type": kind, **rest}, place, namespace, depth)
-            case {"type": inner}:
-                return self.type(inner, place, namespace, depth + 1)
+            case Mapping() if isinstance(raw.get("type"), str):
+                return self._complex(raw["type"], raw, place, namespace, depth)
+            case Mapping() if "type" in raw:
+                return self.type(raw["type"], f"{place}/type", namespace, depth + 1)
         raise SchemaError('a type is a name, an array of types, or an object with "type"', key=place)
 
     def standard(self, raw: Any, place: str) -> Any:

@@ -54,7 +54,7 @@ def same(left: object, right: object) -> bool:
         return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
-    return type(left) is type(right) and left == right or _numbers_equal(left, right)
+    return (type(left) is type(right) and left == right) or _numbers_equal(left, right)
 
 
 def _numbers_equal(left: object, right: object) -> bool:

@@ -269,7 +269,7 @@ _WITH_RID: Final[Mapping[tuple[str, str], Callable[[str], Up]]] = {
 }
 
 
-def parse_up(rest: tuple[str, ...]) -> Up:  # noqa: PLR0911, C901  one line per row of the table in topics.md
+def parse_up(rest: tuple[str, ...]) -> Up:  # noqa: PLR0911, PLR0912, C901  one line per row of the table in topics.md
     """The request that an endpoint's topic below `u/` stands for.
 
     Raises: TopicError, code 404 naming an unknown leaf, 400 for a bad id inside a known one.
@@ -311,7 +311,7 @@ def down(app: AppToken, ep: EndpointId, *levels: str) -> str:
 
 def operator(app: AppToken, ep: EndpointId, what: str) -> str:
     """The operator topic `o/{what}` of an endpoint."""
-    return "/".join((ROOT, app, ep, Side.OPERATOR, what))
+    return f"{ROOT}/{app}/{ep}/{Side.OPERATOR}/{what}"
 
 
 def answer(app: AppToken, ep: EndpointId, rid: str, code: Code) -> str:

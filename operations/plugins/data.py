@@ -127,7 +127,9 @@ def bare_value(payload: bytes) -> object:
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:
-        raise PayloadError(f"a value is UTF-8 text: {error.reason} at byte {error.start}", code=Code.BAD_REQUEST) from error
+        raise PayloadError(
+            f"a value is UTF-8 text: {error.reason} at byte {error.start}", code=Code.BAD_REQUEST
+        ) from error
     try:
         value: object = json.loads(text)
     except ValueError:

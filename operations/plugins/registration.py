@@ -12,8 +12,8 @@ from akela.contract.errors import ContractError
 from akela.contract.topics import Register, Up
 from operations.downlink import Downlink
 from operations.endpoint_writer import EndpointWriter
-from operations.planes import when_durable
 from operations.identity import digest
+from operations.planes import when_durable
 from operations.principals import Endpoint
 
 

@@ -77,7 +77,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(tmp_path, server)
 
 
-async def seen(service: Coordination, role: Role, condition: Callable[[Mapping[str, Member]], bool]) -> Mapping[str, Member]:
+async def seen(
+    service: Coordination, role: Role, condition: Callable[[Mapping[str, Member]], bool]
+) -> Mapping[str, Member]:
     """The first snapshot for which `condition` holds."""
     async with asyncio.timeout(WAIT_S):
         async for members in service.watch(role):
