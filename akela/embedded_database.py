@@ -7,6 +7,7 @@ writes are committed with `synchronous = FULL`: an acknowledged write survives a
 import asyncio
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,16 @@ FILE: Final = "akela.db"
 def _durable(handler: NeoSQLiteHandler) -> None:
     connection: Connection = handler.conn
     connection.db.execute("PRAGMA synchronous = FULL")
+
+
+def _serving(handler: NeoSQLiteHandler) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handle_client(reader, writer, handler)
+        except asyncio.CancelledError:
+            return  # the process ends; asyncio would log a stack trace for each client that is still there
+
+    return client
 
 
 async def serve(directory: DataDirectory, stopper: Stopper) -> None:

@@ -1,0 +1,1 @@
+"""The Bootstrap server: tells endpoints, signed, where the Operations servers are."""

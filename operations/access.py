@@ -43,7 +43,7 @@ class Access:
         """An endpoint's own `d` topics; an operator's applications."""
         match session.principal:
             case Endpoint() as endpoint:
-                return endpoint_filter(endpoint, topic_filter)
+                return _own_filter(endpoint, topic_filter)
             case Operator() as operator:
                 return self._operator_filter(operator, topic_filter)
         return Refused(Reason.NOT_AUTHORIZED, "servers subscribe to nothing here")
@@ -67,22 +67,18 @@ class Access:
         return PublishGrant(str(topic), handler=handler_for(plane, request, self._downlink), retain=False)
 
     def _operator_filter(self, operator: Operator, topic_filter: str) -> SubscribeGrant | Refused:
-        levels = topic_filter.split("/", 2)
-        entry = self._catalog.entry(levels[1]) if len(levels) == 3 and levels[0] == topics.ROOT else None
+        try:
+            entry = self._catalog.entry(topics.observed_app(topic_filter))
+        except TopicError as error:
+            return Refused(Reason.NOT_AUTHORIZED, error.reason)
         if entry is None or entry.application.tenant != operator.tenant:
-            return Refused(
-                Reason.NOT_AUTHORIZED, "operators subscribe to a1/{app}/... of an application of their tenant"
-            )
+            return Refused(Reason.NOT_AUTHORIZED, "no such application in your tenant")
         return SubscribeGrant(topic_filter)
 
 
-def endpoint_filter(endpoint: Endpoint, topic_filter: str) -> SubscribeGrant | Refused:
-    """Grant a filter below the endpoint's own `d`, in its canonical form or as `a1/me/d/...`."""
-    own = f"{topics.ROOT}/{endpoint.app}/{endpoint.ep}/"
-    down = f"{Side.DOWN}/"
-    if topic_filter.startswith(topics.ME_PREFIX + down):
-        canonical = own + topic_filter.removeprefix(topics.ME_PREFIX)
-        return SubscribeGrant(canonical, shown=(own, topics.ME_PREFIX))
-    if topic_filter.startswith(own + down):
-        return SubscribeGrant(topic_filter)
-    return Refused(Reason.NOT_AUTHORIZED, "an endpoint subscribes below a1/me/d/ or its own canonical d/")
+def _own_filter(endpoint: Endpoint, topic_filter: str) -> SubscribeGrant | Refused:
+    try:
+        down = topics.down_filter(topic_filter, endpoint.app, endpoint.ep)
+    except TopicError as error:
+        return Refused(Reason.NOT_AUTHORIZED, error.reason)
+    return SubscribeGrant(down.canonical, shown=down.shown)

@@ -16,7 +16,7 @@ from operations.catalog import Catalog
 from operations.downlink import Downlink
 from operations.endpoint_writer import EndpointWriter
 from operations.planes import Attending
-from operations.principals import Endpoint, Operator
+from operations.principals import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +114,3 @@ class Attached:
             return
         body = {"plane": "connect", "code": int(Code.UNAUTHORIZED), "reason": refused.text, "key": None}
         self._downlink.observe(topics.app_token(entry.application.token), ep, "refused", body)
-
-
-def is_operator_of(session: Session, token: str) -> bool:
-    """Whether the session belongs to the operator who came with this API token."""
-    return isinstance(session.principal, Operator) and session.principal.token == token

@@ -130,5 +130,7 @@ def _new_endpoint(application: Application, endpoint: Endpoint) -> Document:
         "registered_at": datetime.now(UTC),
         "how": "claim",
         "credentials": [],
+        "format": 1,
+        "rev": 0,
         "revoked": False,
     }

@@ -72,8 +72,13 @@ class RecordWriter:
     def add(self, app: str, stream: str, ep: str, bodies: Sequence[object], told: Callable[[bool], None]) -> None:
         """Store one record per body; `told(True)` is called when all of them are durable."""
         at = datetime.now(UTC)
-        docs = [{"_id": self._ids.next(), "ep": ep, "at": at, "body": body} for body in bodies]
+        docs = [self._record(ep, at, body) for body in bodies]
         self._stream(app, stream).add(docs, told)
+
+    def _record(self, ep: str, at: datetime, body: object) -> Record:
+        number = self._ids.next()
+        # `n` repeats the id, because the embedded database takes no `_id` into an index with another field.
+        return {"_id": number, "n": number, "ep": ep, "at": at, "body": body}
 
     async def close(self, within_s: float) -> None:
         """Write what waits, for at most `within_s` seconds; what is left was never acknowledged."""

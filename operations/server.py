@@ -13,8 +13,10 @@ from akela import __version__
 from akela.admin import AdminServer
 from akela.coordination import Registration, Role, open_coordination
 from akela.documents.store import OperationsStore, StoreError
-from akela.lifecycle import ServerError, Stopper
+from akela.errors import PortInUseError, ServerError
+from akela.lifecycle import Stopper
 from broker import Broker, BrokerSettings, Hooks, Listener, Session
+from broker.errors import BrokerStartError
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
@@ -94,17 +96,23 @@ class OperationsServer:
 
     async def _start(self) -> None:
         await self._admin.start()
-        await self._store.connect(self._settings.mongodb_uri, self._settings.mongodb_database)
+        self._store.connect(self._settings.mongodb_uri, self._settings.mongodb_database)
         await self._patiently(self._load, "the database does not answer", "AKELA_MONGODB_URL")
-        await self._broker.start()
+        await self._listen()
         await self._coordination.connect(START_TIMEOUT_S)
         self._registration = await self._coordination.register(
             Role.OPERATIONS, self._settings.member_id, self._announcement()
         )
         self._tasks.append(asyncio.create_task(self._announce()))
 
+    async def _listen(self) -> None:
+        try:
+            await self._broker.start()
+        except BrokerStartError as error:
+            raise PortInUseError(error.host, error.port, "--mqtt-port") from error
+
     async def _load(self) -> None:
-        position = await self._store.head_seq()
+        position = await self._store.settled_seq()
         self._catalog.load(
             await self._store.load_applications(),
             await self._store.load_schemas(),

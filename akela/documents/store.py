@@ -133,9 +133,9 @@ class OperationsStore:
             await self._collection("endpoints").bulk_write(statements, ordered=True)
 
     async def ensure_record_indexes(self, app: str, stream: str) -> None:
-        """Make a stream's collection ready for queries by endpoint and time. Raises: StoreError."""
+        """Make a stream's collection ready for queries by endpoint, newest first. Raises: StoreError."""
         async with _telling():
-            await self._collection(records_collection(app, stream)).create_index([("ep", 1), ("_id", -1)])
+            await self._collection(records_collection(app, stream)).create_index([("ep", 1), ("n", -1)])
 
     async def insert_records(self, app: str, stream: str, docs: Sequence[Document]) -> None:
         """Insert records; those that are there already (same `_id`) count as inserted. Raises: StoreError."""

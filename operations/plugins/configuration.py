@@ -7,7 +7,7 @@ that rule. An endpoint holds what its hello said, and without a hello what it la
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,8 +16,7 @@ import msgspec
 from akela.contract import topics
 from akela.contract.codes import Code
 from akela.contract.errors import ContractError
-from akela.contract.payloads import ConfigApplied as AppliedPayload
-from akela.contract.payloads import decode_json
+from akela.contract.payloads import AppliedReport, decode_json
 from akela.contract.topics import ConfigApplied, ConfigGet, Up
 from broker import Session
 from operations.attached import Attached
@@ -62,7 +61,7 @@ class ConfigurationPlane:
         """Serve one request of this plane."""
         if isinstance(request, ConfigGet):
             return self._get(endpoint, request)
-        return self._report(endpoint, AppliedPayload.from_json(decode_json(payload)), ticket)
+        return self._report(endpoint, AppliedReport.from_json(decode_json(payload)), ticket)
 
     def on_reachable(self, endpoint: Endpoint) -> None:
         """Send the endpoint's configuration if it lacks it."""
@@ -134,26 +133,31 @@ class ConfigurationPlane:
         self._downlink.answer(endpoint, request.rid, Code.OK, body)
         return True
 
-    def _report(self, endpoint: Endpoint, report: AppliedPayload, ticket: int) -> bool:
+    def _report(self, endpoint: Endpoint, report: AppliedReport, ticket: int) -> bool:
         if report.id != endpoint.ledger.assigned:
             raise ContractError(
                 f"configuration {report.id} is not the assigned one ({endpoint.ledger.assigned})",
                 code=Code.CONFLICT,
                 key="id",
             )
+        more: dict[str, Any] = {}
         if report.code < 300:
             endpoint.holds = endpoint.ledger.applied = report.id
             endpoint.ledger.refused = None
-            state, more = "applied", {}
+            state = "applied"
         else:
             endpoint.ledger.refused = report.id
-            state, more = "refused", {"code": int(report.code), "key": report.key, "reason": report.reason}
-        fields = {f"config.{state}": {"id": report.id, "at": datetime.now(UTC), **more}}
+            state = "refused"
+            more = {"code": report.code, "key": report.key, "reason": report.reason}
+        fields: dict[str, Any] = {f"config.{state}": {"id": report.id, "at": datetime.now(UTC), **more}}
         if state == "applied":
-            fields["config.refused"] = None  # type: ignore[assignment]
-        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, lambda: None))
+            fields["config.refused"] = None
+        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, _nothing, self._refuser(endpoint)))
         self._observe(endpoint, state, report.id, more)
         return False
+
+    def _refuser(self, endpoint: Endpoint) -> Callable[[ContractError], None]:
+        return lambda error: self._downlink.refuse(endpoint, self.name, None, error)
 
     def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
         self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": datetime.now(UTC), **more}})
@@ -161,3 +165,7 @@ class ConfigurationPlane:
 
     def _observe(self, endpoint: Endpoint, state: str, number: str, more: Mapping[str, Any]) -> None:
         self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})
+
+
+def _nothing() -> None:
+    """A report that is stored needs no answer but its acknowledgement."""

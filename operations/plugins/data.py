@@ -4,13 +4,12 @@ A message with an rid is answered by it; one without is answered by its PUBACK a
 refused. Of an array with bad records the good ones are stored, and each bad one is named.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 from akela.contract.codes import Code
 from akela.contract.errors import ContractError, PayloadError
-from akela.contract.payloads import decode_payload
+from akela.contract.payloads import decode_json, decode_payload
 from akela.contract.topics import LogRecords, Up, Value
 from operations.catalog import Catalog, Entry
 from operations.downlink import Downlink
@@ -74,7 +73,10 @@ class DataPlane:
             else:
                 self._downlink.answer(endpoint, rid, Code.OK, {"stored": len(good)})
 
-        self._writer.add(endpoint.app, stream, endpoint.ep, good, when_durable(endpoint, ticket, stored))
+        def never(error: ContractError) -> None:
+            self._downlink.refuse(endpoint, self.name, rid, error)
+
+        self._writer.add(endpoint.app, stream, endpoint.ep, good, when_durable(endpoint, ticket, stored, never))
         return False
 
     def _sorted(
@@ -131,9 +133,9 @@ def bare_value(payload: bytes) -> object:
             f"a value is UTF-8 text: {error.reason} at byte {error.start}", code=Code.BAD_REQUEST
         ) from error
     try:
-        value: object = json.loads(text)
-    except ValueError:
-        return text
+        value = decode_json(payload)
+    except PayloadError:
+        return text  # text that is no JSON; what no database keeps is refused when it is stored
     if isinstance(value, dict | list):
         raise PayloadError("u/value takes one bare value; send records to u/log/{stream}", code=Code.BAD_REQUEST)
     return value

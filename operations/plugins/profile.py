@@ -38,9 +38,12 @@ class ProfilePlane:
             self._downlink.answer(endpoint, request.rid, Code.OK, {"profile": number})
             self._downlink.observe(endpoint.app, endpoint.ep, "profile", {"id": number})
 
+        def never(error: ContractError) -> None:
+            self._downlink.refuse(endpoint, self.name, request.rid, error)
+
         endpoint.profile, endpoint.profile_id = dict(profile), number
         fields = {"profile": profile, "profile_id": number, "profile_at": datetime.now(UTC)}
-        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, accepted))
+        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, accepted, never))
         return False
 
     def _checked(self, endpoint: Endpoint, value: object, *, patch: bool) -> Mapping[str, Any]:

@@ -46,5 +46,8 @@ class RegistrationPlane:
             self._downlink.answer(endpoint, request.rid, Code.CREATED, answer, private=True)
             self._downlink.observe(endpoint.app, endpoint.ep, "registered", {"credential": number})
 
-        self._writer.set(endpoint.key, {"credentials": [stored]}, when_durable(endpoint, ticket, stored_now))
+        def never(error: ContractError) -> None:
+            self._downlink.refuse(endpoint, self.name, request.rid, error)
+
+        self._writer.set(endpoint.key, {"credentials": [stored]}, when_durable(endpoint, ticket, stored_now, never))
         return False

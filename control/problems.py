@@ -1,0 +1,122 @@
+"""Errors of the REST API as `application/problem+json` (RFC 9457), each with the path of every wrong field."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from akela.contract.errors import ContractError
+from akela.documents.changelog import ExistsError, FencedError, StaleError
+from akela.documents.model import DatabaseError, DocumentError
+
+log = logging.getLogger(__name__)
+
+FieldError = dict[str, str]
+
+
+class Problem(Exception):
+    """An answer other than success. `errors`: (path, reason) of each wrong field."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = [{"path": path, "reason": reason} for path, reason in errors]
+
+
+class NotActiveError(Exception):
+    """This server may not write: `api` is where the active one is, if there is one."""
+
+    def __init__(self, api: str | None) -> None:
+        super().__init__("this Control server is a standby")
+        self.api = api
+
+
+def not_found(what: str, name: str) -> Problem:
+    """404; also for what belongs to another tenant."""
+    return Problem(404, f"no {what} {name!r}")
+
+
+def answer(
+    status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+) -> Response:
+    """A problem document."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of `app` answered as a problem document, and none with a stack trace."""
+
+    @app.exception_handler(Problem)
+    def problem(request: Request, error: Problem) -> Response:
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+        return answer(error.status, error.detail, error.errors, headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        errors = [{"path": _path(item["loc"]), "reason": item["msg"]} for item in error.errors()]
+        return answer(422, "the request breaks its schema", errors)
+
+    @app.exception_handler(ContractError)
+    def contract(request: Request, error: ContractError) -> Response:
+        errors = [{"path": error.key or "", "reason": error.reason}]
+        return answer(int(error.code), error.reason, errors)
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        return answer(error.status_code, str(error.detail))
+
+    @app.exception_handler(NotActiveError)
+    def standby(request: Request, error: NotActiveError) -> Response:
+        if error.api is None:
+            return answer(503, "no Control server is active yet; try again", headers={"Retry-After": "1"})
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{error.api}{request.url.path}{query}", 307)
+
+    _install_storage(app)
+
+
+def _install_storage(app: FastAPI) -> None:
+    @app.exception_handler(StaleError)
+    def stale(request: Request, error: StaleError) -> Response:
+        return answer(409, f"{error}; read it again and repeat")
+
+    @app.exception_handler(ExistsError)
+    def exists(request: Request, error: ExistsError) -> Response:
+        return answer(409, str(error))
+
+    @app.exception_handler(FencedError)
+    def fenced(request: Request, error: FencedError) -> Response:
+        return answer(503, f"{error}; try again", headers={"Retry-After": "1"})
+
+    @app.exception_handler(DocumentError)
+    def document(request: Request, error: DocumentError) -> Response:
+        return answer(422, str(error))
+
+    @app.exception_handler(DatabaseError)
+    def database(request: Request, error: Exception) -> Response:
+        log.warning("the database fails", extra={"error": str(error)[:200]})
+        return answer(503, "the database does not answer; try again", headers={"Retry-After": "1"})
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> Response:
+        log.error("a request failed", exc_info=error, extra={"path": request.url.path})
+        return answer(500, "the server failed; its log says why")
+
+
+def _path(location: Sequence[int | str]) -> str:
+    parts = location[1:] if location and location[0] == "body" else location
+    return "/" + "/".join(map(str, parts)) if parts else ""

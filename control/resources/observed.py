@@ -1,0 +1,87 @@
+"""What is looked at and not written here: records, changes, servers, bootstrap keys."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+
+from akela.documents import changelog, records
+from akela.documents.model import Content
+from control.core import ADMINS, PLATFORM, Calling, Paging, Server, page_answer
+from control.resources.schemas import newest
+
+router = APIRouter(prefix="/api/v1", tags=["observed"])
+
+Stream = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+MASKED = frozenset({"password", "hash", "claim_secrets", "credentials"})
+
+
+@router.get("/applications/{app}/streams/{stream}/records")
+def query(
+    app: str,
+    stream: Stream,
+    caller: Calling,
+    core: Server,
+    page: Paging,
+    endpoint: Annotated[str | None, Query(max_length=64, description="only this endpoint's")] = None,
+    since: Annotated[datetime | None, Query(description="received at or after")] = None,
+    until: Annotated[datetime | None, Query(description="received before")] = None,
+) -> Content:
+    """Records of a stream, newest first."""
+    application = core.application(caller, app)
+    if newest(app, "log", stream) is None and stream != application["default_stream"]:
+        from control.problems import not_found
+
+        raise not_found("stream", stream)
+    found = records.query(
+        app, stream, endpoint=endpoint, since=since, until=until, before=page.after, limit=page.limit + 1
+    )
+    return page_answer(found, page, "_id", _record)
+
+
+@router.get("/changes")
+def changes(
+    caller: Calling,
+    after: Annotated[int, Query(ge=0, le=2**53, description="sequence behind which to begin")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> Content:
+    """The change log of the tenant, in sequence: who changed what, when, from where. Secrets are masked."""
+    caller.need(ADMINS | PLATFORM)
+    where: Mapping[str, Any] = {} if caller.roles & PLATFORM else {"tenant": caller.tenant}
+    found = list(changelog.read(after, limit, where))
+    return {"items": [_change(change) for change in found], "head": changelog.head_seq()}
+
+
+@router.get("/servers")
+def servers(caller: Calling, core: Server) -> Content:
+    """The servers of the cluster that are there."""
+    items = [
+        {"role": role.value, "id": member.id, "incarnation": member.incarnation, **member.payload}
+        for role, members in core.members.items()
+        for member in members.values()
+    ]
+    return {"items": items, "next": None}
+
+
+@router.get("/bootstrap-keys")
+def bootstrap_keys(caller: Calling, core: Server) -> Content:
+    """Public keys of the Bootstrap servers, as devices are given them."""
+    keys = {
+        str(member.payload["key"])
+        for members in core.members.values()
+        for member in members.values()
+        if "key" in member.payload
+    }
+    return {"items": sorted(keys), "next": None}
+
+
+def _record(document: Content) -> Content:
+    return {"id": document["_id"], "endpoint": document["ep"], "at": document["at"], "body": document["body"]}
+
+
+def _change(document: Content) -> Content:
+    after = document.get("after")
+    shown = None if after is None else {key: "(masked)" if key in MASKED else value for key, value in after.items()}
+    names = ("epoch", "at", "who", "where", "tenant", "app", "kind", "op", "target", "before_rev", "state", "why")
+    return {"seq": document["_id"]} | {name: document.get(name) for name in names} | {"after": shown}

@@ -1,0 +1,196 @@
+"""Puts a Control server together: API, election, change events.
+
+Every Control server serves reads. The elected one first finishes what its predecessor left in the change log, then writes and tells the
+Operations servers; when its leadership runs out it stops writing at once, whatever coordination says later.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from akela import __version__
+from akela.admin import AdminServer
+from akela.coordination import Election, Registration, Role, Standing, open_coordination
+from akela.documents import model
+from akela.documents.changelog import ChangeLog, FencedError
+from akela.documents.model import DatabaseError
+from akela.errors import ServerError
+from akela.http_server import HttpServer
+from akela.lifecycle import Stopper
+from control import problems
+from control.bodies import CheckedBodies
+from control.core import Core
+from control.events import ChangeEvents
+from control.resources import accounts, applications, configurations, endpoints, observed, schemas
+from control.settings import ControlSettings
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S: Final = 30.0
+RETRY_S: Final = 0.2
+
+
+def api(core: Core) -> FastAPI:
+    """The REST API over `core`."""
+    app = FastAPI(
+        title="Akela Control",
+        version=__version__,
+        description="Manages tenants, applications, schemas, configuration and endpoints. Errors are `application/problem+json`.",
+    )
+    app.state.core = core
+    app.add_middleware(CheckedBodies)
+    problems.install(app)
+    for resource in (accounts, applications, schemas, configurations, endpoints, observed):
+        app.include_router(resource.router)
+    return app
+
+
+class ControlServer:
+    """One Control server."""
+
+    def __init__(self, settings: ControlSettings) -> None:
+        self._settings = settings
+        self._core = Core()
+        self._coordination = open_coordination(
+            zookeeper=settings.zookeeper, directory=settings.data, cluster=settings.cluster
+        )
+        self._events = ChangeEvents(settings.member_id, settings.require_cluster_secret())
+        self._http = HttpServer(api(self._core), settings.bind, settings.listen(settings.api_port), flag="--api-port")
+        self._admin = AdminServer(
+            settings.bind, settings.listen(settings.control_admin_port), self._ready, CollectorRegistry()
+        )
+        self._election: Election | None = None
+        self._registration: Registration | None = None
+
+    async def run(self, stopper: Stopper) -> None:
+        """Serve until `stopper` is set."""
+        tasks: list[asyncio.Task[None]] = []
+        await self._admin.start()
+        try:
+            await self._reach_database()
+            await self._coordination.connect(START_TIMEOUT_S)
+            self._election = self._coordination.elect(Role.CONTROL, self._settings.member_id)
+            self._wire(self._election)
+            tasks = [asyncio.create_task(self._watch(role)) for role in Role]
+            tasks.append(asyncio.create_task(self._lead(self._election)))
+            await self._http.start()
+            self._registration = await self._coordination.register(
+                Role.CONTROL, self._settings.member_id, self._announcement()
+            )
+            await self._announce()  # it may have become active in between
+            await _until_stopped(stopper, tasks)
+        finally:
+            await self._stop(tasks)
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        await self._http.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._events.stop()
+        await self._coordination.close()
+        await self._admin.stop()
+        model.disconnect()
+
+    async def _reach_database(self) -> None:
+        model.connect(self._settings.mongodb_uri, self._settings.mongodb_database)
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return await asyncio.to_thread(model.ensure_indexes)
+            except DatabaseError as error:
+                if time.monotonic() > deadline_s:
+                    raise ServerError(
+                        f"the database does not answer ({str(error)[:120]}); see AKELA_MONGODB_URL"
+                    ) from error
+                await asyncio.sleep(RETRY_S)
+
+    def _wire(self, election: Election) -> None:
+        loop = asyncio.get_running_loop()
+
+        def leading() -> bool:
+            held = election.leadership
+            return held is not None and held.standing(time.monotonic()) is Standing.HELD
+
+        self._core.leading = leading
+        self._core.active_api = self._active_api
+
+        def written() -> None:
+            loop.call_soon_threadsafe(self._events.ring)
+
+        self._core.written = written
+
+    async def _lead(self, election: Election) -> None:
+        while True:
+            leadership = await election.wait_elected()
+            try:
+                changes = ChangeLog(leadership.epoch)
+                await asyncio.to_thread(changes.resume)
+                self._core.log = changes
+                await asyncio.to_thread(self._make_first_user)
+            except (FencedError, DatabaseError) as error:
+                log.warning("elected, and cannot lead yet", extra={"error": str(error)[:200]})
+                await asyncio.sleep(RETRY_S)
+                continue
+            log.info("active", extra={"epoch": leadership.epoch})
+            self._follow_operations()
+            await self._announce()
+            await election.wait_lost()
+            self._core.log = None
+            await self._announce()
+            await self._events.stop()
+            log.warning("no longer active", extra={"epoch": leadership.epoch})
+
+    def _make_first_user(self) -> None:
+        given = self._settings.admin_password
+        password = given.get_secret_value() if given is not None else secrets.token_urlsafe(12)
+        made = accounts.first_user(self._core, self._settings.admin_user, password)
+        if made and given is None:
+            print(f"first login: user {self._settings.admin_user}, password {password}", flush=True)  # noqa: T201
+
+    async def _watch(self, role: Role) -> None:
+        async for members in self._coordination.watch(role):
+            self._core.members[role] = members
+            if role is Role.OPERATIONS and self._core.log is not None:
+                self._follow_operations()
+
+    def _announcement(self) -> dict[str, Any]:
+        return {"api": self._settings.api_url, "version": __version__, "active": self._core.log is not None}
+
+    async def _announce(self) -> None:
+        if self._registration is not None:
+            await self._registration.update(self._announcement())
+
+    def _follow_operations(self) -> None:
+        self._events.follow(self._core.members.get(Role.OPERATIONS, {}))
+
+    def _active_api(self) -> str | None:
+        """Where another Control server is; with two of them, the other is the active one."""
+        others = [
+            str(member.payload["api"])
+            for number, member in sorted(self._core.members.get(Role.CONTROL, {}).items())
+            if number != self._settings.member_id and member.payload.get("active")
+        ]
+        return others[0] if others else None
+
+    def _ready(self) -> Mapping[str, bool]:
+        return {
+            "listed": self._registration is not None,
+            "active_or_standby": self._core.log is not None or self._active_api() is not None,
+        }
+
+
+async def _until_stopped(stopper: Stopper, tasks: list[asyncio.Task[None]]) -> None:
+    """Return when it is time to stop; raise what one of the tasks raised."""
+    waiting = asyncio.create_task(stopper.wait())
+    done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for task in done:
+        if task is not waiting:
+            task.result()

@@ -1,0 +1,35 @@
+"""Settings of a Control server."""
+
+import socket
+
+from pydantic import Field, SecretStr
+
+from akela.settings import CommonSettings
+
+
+class ControlSettings(CommonSettings):
+    """Everything that a Control server can be told."""
+
+    id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="name of this server in the cluster (default: host and port)",
+    )
+    api_port: int = Field(default=8080, ge=1, le=65535, description="REST port")
+    control_admin_port: int = Field(default=9103, ge=1, le=65535, description="admin HTTP port")
+    admin_user: str = Field(
+        default="admin", pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="first user, made when there is none"
+    )
+    admin_password: SecretStr | None = Field(
+        default=None, description="password of the first user (default: random, printed once)"
+    )
+
+    @property
+    def member_id(self) -> str:
+        """This server's name in coordination."""
+        return self.id or f"control-{socket.gethostname()}-{self.listen(self.api_port)}"
+
+    @property
+    def api_url(self) -> str:
+        """Where the REST API is, as others reach it."""
+        return f"http://{self.public_host or self.bind}:{self.listen(self.api_port)}"
