@@ -1,0 +1,5 @@
+"""`python -m akela`."""
+
+from akela.cli.main import main
+
+main()

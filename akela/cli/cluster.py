@@ -1,0 +1,92 @@
+"""`akela changes`, `akela cluster`, `akela doctor`."""
+
+import socket
+from typing import Any, Final
+
+import click
+
+from akela.cli.session import Session, api_options
+from akela.client import ApiError, NotReachableError
+
+CONNECT_S: Final = 3.0
+
+
+@click.group()
+def changes() -> None:
+    """The change log: who changed what, when, from where."""
+
+
+@changes.command("list")
+@click.option("--after", type=int, default=0, show_default=True, help="sequence behind which to begin")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="rows")
+@api_options
+def list_changes(session: Session, after: int, limit: int) -> None:
+    """Changes in sequence."""
+    page = session.client.get("/changes", after=after, limit=limit)
+    session.rows(page, ("seq", "at", "who", "where", "kind", "op", "target", "state", "why"))
+
+
+@click.group()
+def cluster() -> None:
+    """Servers of the cluster."""
+
+
+@cluster.command("status")
+@api_options
+def status(session: Session) -> None:
+    """The servers that are there."""
+    session.rows(session.client.get("/servers"), ("role", "id", "mqtt", "api", "active", "load", "version"))
+
+
+@cluster.command("keys")
+@api_options
+def keys(session: Session) -> None:
+    """Public keys of the Bootstrap servers: what a device needs to believe their lists."""
+    page = session.client.get("/bootstrap-keys")
+    if session.json:
+        session.rows(page, ())
+    else:
+        click.echo("\n".join(page["items"]))
+
+
+@click.command()
+@api_options
+def doctor(session: Session) -> None:
+    """Check that the API answers, the sign-in is good, and every announced MQTT address can be reached."""
+    checks = [("the API answers and the sign-in is good", _signed_in(session))]
+    if checks[0][1] is None:
+        servers = session.client.get("/servers")["items"]
+        for role in ("operations", "bootstrap", "control"):
+            there = [server for server in servers if server["role"] == role]
+            checks.append(
+                (f"{role}: {len(there)} there", None if there else f"none; start one with `akela run {role}`")
+            )
+            checks += [
+                (f"{server['id']} at {_address(server)}", _reached(server)) for server in there if "mqtt" in server
+            ]
+    for what, wrong in checks:
+        click.echo(f"{'ok  ' if wrong is None else 'FAIL'}  {what}{'' if wrong is None else ': ' + wrong}")
+    if any(wrong for _, wrong in checks):
+        raise click.exceptions.Exit(1)
+
+
+def _signed_in(session: Session) -> str | None:
+    try:
+        session.client.get("/me")
+    except (ApiError, NotReachableError) as error:
+        return str(error)
+    return None
+
+
+def _address(server: Any) -> str:
+    return f"{server['mqtt']['host']}:{server['mqtt']['port']}"
+
+
+def _reached(server: Any) -> str | None:
+    try:
+        socket.create_connection((server["mqtt"]["host"], server["mqtt"]["port"]), CONNECT_S).close()
+    except OSError as error:
+        return (
+            f"{error.strerror or error}; endpoints are told this address: set --public-host to one that they can reach"
+        )
+    return None

@@ -1,0 +1,141 @@
+"""A client of the REST API, which anyone can import: the CLI and the demo are made of it.
+
+ClientError (AkelaError)
+├── ApiError          the server refused; status, detail and the path of each wrong field
+└── NotReachableError nobody answers there
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import httpx
+
+from akela.errors import AkelaError
+
+Json = Any
+
+TIMEOUT_S: Final = 15.0
+READ_TRIES: Final = 3
+RETRY_S: Final = 0.3
+PAGE: Final = 500
+
+
+class ClientError(AkelaError):
+    """Root of the client's errors."""
+
+
+class NotReachableError(ClientError):
+    """Nobody answers at the API's address."""
+
+
+class ApiError(ClientError):
+    """The server refused."""
+
+    def __init__(self, status: int, detail: str, errors: tuple[Mapping[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+
+
+class AkelaClient:
+    """One API with one token. Follows a standby's redirect to the active server; repeats reads that found nobody."""
+
+    def __init__(self, api: str, token: str | None = None) -> None:
+        self.api = api.rstrip("/")
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._headers = headers
+        self._http = httpx.Client(timeout=TIMEOUT_S, headers=headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, **query: Json) -> Json:
+        """A value. Raises: ApiError, NotReachableError."""
+        return self._call("GET", path, query=query)
+
+    def post(self, path: str, body: Json = None) -> Json:
+        """Make something. Raises: ApiError, NotReachableError."""
+        return self._call("POST", path, body)
+
+    def put(self, path: str, body: Json) -> Json:
+        """Set something. Raises: ApiError, NotReachableError."""
+        return self._call("PUT", path, body)
+
+    def patch(self, path: str, body: Json) -> Json:
+        """Change something. Raises: ApiError, NotReachableError."""
+        return self._call("PATCH", path, body)
+
+    def delete(self, path: str) -> None:
+        """Delete something. Raises: ApiError, NotReachableError."""
+        self._call("DELETE", path)
+
+    def every(self, path: str, **query: Json) -> Iterator[Json]:
+        """All rows of a list, page by page. Raises: ApiError, NotReachableError."""
+        cursor = None
+        while True:
+            page = self.get(path, limit=PAGE, cursor=cursor, **query)
+            yield from page["items"]
+            cursor = page.get("next")
+            if cursor is None:
+                return
+
+    def login(self, user: str, password: str, ttl_s: int | None = None) -> Json:
+        """Sign in and use the token from now on; gives the answer with `token`. Raises: ApiError, NotReachableError."""
+        body = {"user": user, "password": password} | ({} if ttl_s is None else {"ttl_s": ttl_s})
+        answer = self.post("/login", body)
+        self._headers = {"Authorization": f"Bearer {answer['token']}"}
+        self._http.headers.update(self._headers)
+        return answer
+
+    def application(self, name: str) -> str:
+        """The token of an application that is named by token or by name. Raises: ApiError 404, NotReachableError."""
+        for row in self.every("/applications"):
+            if name in (row["id"], row["name"]):
+                token: str = row["id"]
+                return token
+        raise ApiError(404, f"no application {name!r}; `akela app list` shows those that there are")
+
+    def _call(self, method: str, path: str, body: Json = None, query: Mapping[str, Json] | None = None) -> Json:
+        url = f"{self.api}/api/v1{path}"
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        tries = READ_TRIES if method == "GET" else 1
+        for attempt in range(tries):
+            try:
+                response = self._send(method, url, body, params)
+                break
+            except httpx.HTTPError as error:
+                if attempt == tries - 1:
+                    reason = str(error) or type(error).__name__
+                    raise NotReachableError(
+                        f"{self.api} does not answer ({reason}); is it the right address, and is Akela up?"
+                    ) from error
+                time.sleep(RETRY_S)
+        return _value(response)
+
+    def _send(self, method: str, url: str, body: Json, params: Mapping[str, Json]) -> httpx.Response:
+        json = {} if body is None else {"json": body}
+        response = self._http.request(method, url, params=params or None, **json)
+        if response.status_code == httpx.codes.TEMPORARY_REDIRECT:  # a standby: the active server is over there
+            response = self._http.request(method, response.headers["location"], **json)
+        return response
+
+
+def _value(response: httpx.Response) -> Json:
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return None
+    try:
+        value = response.json()
+    except ValueError:
+        value = None
+    if response.is_success and value is not None:
+        return value
+    if not isinstance(value, dict):
+        raise ApiError(
+            response.status_code, f"the answer is not Akela's ({response.status_code} {response.reason_phrase})"
+        )
+    raise ApiError(
+        response.status_code, str(value.get("detail", response.reason_phrase)), tuple(value.get("errors", ()))
+    )

@@ -1,0 +1,1 @@
+"""`akela up`: everything on one machine, as supervised processes."""
