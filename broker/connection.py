@@ -107,7 +107,7 @@ class Connection:
         self._engine = engine
         self.peer = peer
         self.shell = shell
-        self.phase = Phase.AWAIT_CONNECT
+        self.phase: Phase = Phase.AWAIT_CONNECT
         self.session: Session | None = None
         self.level = packets.LEVEL_311
         self.keep_alive_s = 0
@@ -144,7 +144,7 @@ class Connection:
     def receive_data(self, data: bytes, now_s: float) -> None:
         """Take one read. Never raises for what a peer sent; after a mistake the connection is closed, later bytes are ignored."""
         self.last_read_s = now_s
-        if self.phase is Phase.CLOSED:
+        if self.closed:
             return
         if self._buffer:
             data = self._buffer + data
@@ -159,14 +159,19 @@ class Connection:
             self.paused = True
             self.shell.pause_reading()
 
+    @property
+    def closed(self) -> bool:
+        """The connection has ended, or is about to."""
+        return self.phase is Phase.CLOSED
+
     def resume(self) -> None:
         """Go on with what was left unparsed."""
-        if not self.paused or self.phase is Phase.CLOSED:
+        if not self.paused or self.closed:
             return
         self.paused = False
         data, self._buffer = self._buffer, b""
         self._parse(data)
-        if not self.paused and self.phase is not Phase.CLOSED:
+        if not self.paused and not self.closed:
             self.shell.resume_reading()
 
     def close(self, cause: DetachCause, reason: Reason | None = None, text: str = "") -> None:
@@ -221,7 +226,7 @@ class Connection:
             position = self._packets(data)
         except RemoteProtocolError as error:
             self._failed(error)
-        if self.phase is not Phase.CLOSED:
+        if not self.closed:
             self._buffer = data[position:] if position else data
 
     def _packets(self, data: bytes) -> int:
@@ -248,7 +253,7 @@ class Connection:
                 self._check_first(first)
                 self._readers[first >> 4](data[body:stop])
             position = stop
-            if self.paused or self.phase is Phase.CLOSED:
+            if self.paused or self.closed:
                 return position
         if end > position:
             self._check_first(data[position])
@@ -282,7 +287,7 @@ class Connection:
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"flags {first & 0x0F} of packet type {kind}")
 
     def _failed(self, error: RemoteProtocolError) -> None:
-        if isinstance(error, packets.UnsupportedLevel):
+        if isinstance(error, packets.UnsupportedLevelError):
             if error.level == packets.LEVEL_5:
                 self.put(packets.connack_5(error.reason))
             else:

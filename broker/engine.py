@@ -302,9 +302,8 @@ class Engine:
             return
         codes: list[int] = []
         granted: list[Subscription] = []
-        for (requested, qos), verdict in zip(wanted, verdicts, strict=True):
-            if isinstance(verdict, SubscribeGrant) and not self._room_for(session, verdict.topic_filter):
-                verdict = Refused(Reason.QUOTA_EXCEEDED, f"at most {self.settings.max_subscriptions} subscriptions")
+        for (requested, qos), answer in zip(wanted, verdicts, strict=True):
+            verdict = self._within_quota(session, answer)
             if isinstance(verdict, Refused):
                 codes.append(0x80)
                 self.stats.denied += 1
@@ -317,9 +316,15 @@ class Engine:
             self._send_retained(session, subscription)
             self._tell(self._subscription, "on_subscribed", session, subscription.topic_filter, subscription.qos)
 
-    def _room_for(self, session: Session, topic_filter: str) -> bool:
-        known = session.subscriptions
-        return topic_filter in known or len(known) < self.settings.max_subscriptions
+    def _within_quota(self, session: Session, verdict: SubscribeGrant | Refused) -> SubscribeGrant | Refused:
+        limit = self.settings.max_subscriptions
+        if (
+            isinstance(verdict, Refused)
+            or verdict.topic_filter in session.subscriptions
+            or len(session.subscriptions) < limit
+        ):
+            return verdict
+        return Refused(Reason.QUOTA_EXCEEDED, f"at most {limit} subscriptions")
 
     def _add(self, session: Session, grant: SubscribeGrant, requested: str, qos: int) -> Subscription:
         levels = tuple(grant.topic_filter.split("/"))
@@ -428,7 +433,7 @@ class Engine:
 
     def handler_failed(self, connection: Connection, route: Route) -> None:
         """A host's handler raised: its message is not acknowledged, the connection ends."""
-        log.exception("a publish handler failed", extra={"topic": route.topic})
+        log.exception("a publish handler failed", extra={"topic": route.topic})  # noqa: LOG004  called in the handler of it
         connection.close(DetachCause.HANDLER_FAILED, Reason.UNSPECIFIED, "the server failed")
 
     def delivered(self, session: Session, tag: object) -> None:

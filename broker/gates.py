@@ -5,17 +5,15 @@ A gate that raises or takes too long has refused; the client sees "server unavai
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
-from typing import TypeVar
+from typing import Any
 
 from broker.hooks import Accepted, Authenticator, Authorizer, ConnectRequest, PublishGrant, Refused, SubscribeGrant
 from broker.reasons import Reason
 from broker.session import Session
 
 log = logging.getLogger(__name__)
-
-Grant = TypeVar("Grant", PublishGrant, SubscribeGrant)
 
 
 async def authenticated(
@@ -31,47 +29,40 @@ async def authenticated(
     return first or Refused(Reason.NOT_AUTHORIZED, "nobody vouches for clients here")
 
 
-def publish_verdict(
-    gates: Sequence[Authorizer], session: Session, topic: str
-) -> PublishGrant | Refused | list[PublishGrant | Refused | Awaitable[PublishGrant | Refused]]:
+def publish_verdict(gates: Sequence[Authorizer], session: Session, topic: str) -> PublishGrant | Refused | list[Any]:
     """The verdict on a publish; a list when a gate needs time: hand it to `settled_verdict`."""
-    return _combined([_asked(gate.authorize_publish, gate.name, session, topic) for gate in gates], PublishGrant(topic))
+    answers = [_asked(gate.authorize_publish, gate.name, session, topic) for gate in gates]
+    verdict: PublishGrant | Refused | list[Any] = _combined(answers, PublishGrant(topic))
+    return verdict
 
 
 def subscribe_verdict(
     gates: Sequence[Authorizer], session: Session, topic_filter: str
-) -> SubscribeGrant | Refused | list[SubscribeGrant | Refused | Awaitable[SubscribeGrant | Refused]]:
+) -> SubscribeGrant | Refused | list[Any]:
     """The verdict on a subscription; a list when a gate needs time: hand it to `settled_verdict`."""
     answers = [_asked(gate.authorize_subscribe, gate.name, session, topic_filter) for gate in gates]
-    return _combined(answers, SubscribeGrant(topic_filter))
+    verdict: SubscribeGrant | Refused | list[Any] = _combined(answers, SubscribeGrant(topic_filter))
+    return verdict
 
 
-async def settled_verdict(
-    answers: Sequence[Grant | Refused | Awaitable[Grant | Refused]], timeout_s: float
-) -> Grant | Refused:
+async def settled_verdict(answers: Sequence[Any], timeout_s: float) -> Any:
     """The verdict when some of the answers take time."""
-    decided: list[Grant | Refused] = []
-    for answer in answers:
-        decided.append(await _decided(answer, "authorizer", timeout_s) if isawaitable(answer) else answer)
-    return _first(decided)
+    return _first(
+        [await _decided(answer, "authorizer", timeout_s) if isawaitable(answer) else answer for answer in answers]
+    )
 
 
-def _combined(answers, default):  # type: ignore[no-untyped-def]
+def _combined(answers: list[Any], default: Any) -> Any:
     if not answers:
         return default
-    if any(isawaitable(answer) for answer in answers):
-        return answers
-    return _first(answers)
+    return answers if any(isawaitable(answer) for answer in answers) else _first(answers)
 
 
-def _first(answers: Sequence[Grant | Refused]) -> Grant | Refused:
-    for answer in answers:
-        if isinstance(answer, Refused):
-            return answer
-    return answers[0]
+def _first(answers: Sequence[Any]) -> Any:
+    return next((answer for answer in answers if isinstance(answer, Refused)), answers[0])
 
 
-def _asked(ask, name, session, topic):  # type: ignore[no-untyped-def]
+def _asked(ask: Callable[[Session, str], Any], name: str, session: Session, topic: str) -> Any:
     try:
         return ask(session, topic)
     except Exception:
@@ -79,12 +70,12 @@ def _asked(ask, name, session, topic):  # type: ignore[no-untyped-def]
         return Refused(Reason.NOT_AUTHORIZED, "the gate failed")
 
 
-async def _decided(answer: Awaitable[object], name: str, timeout_s: float):  # type: ignore[no-untyped-def]
+async def _decided(answer: Awaitable[Any], name: str, timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s):
             return await answer
     except TimeoutError:
-        log.error("gate is slow, refusing", extra={"gate": name, "timeout_s": timeout_s})
+        log.error("gate is slow, refusing", extra={"gate": name, "timeout_s": timeout_s})  # noqa: TRY400  no failure to trace
     except Exception:
         log.exception("gate failed, refusing", extra={"gate": name})
     return Refused(Reason.SERVER_UNAVAILABLE, "the gate cannot decide now")

@@ -60,7 +60,7 @@ class Connect:
     will: Will | None
 
 
-class UnsupportedLevel(RemoteProtocolError):
+class UnsupportedLevelError(RemoteProtocolError):
     """A CONNECT of a protocol version that is not spoken here."""
 
     def __init__(self, level: int) -> None:
@@ -101,7 +101,7 @@ class _Reader:
 
 
 def read_connect(body: bytes) -> Connect:
-    """Section 3.1. Raises: UnsupportedLevel, RemoteProtocolError."""
+    """Section 3.1. Raises: UnsupportedLevelError, RemoteProtocolError."""
     reader = _Reader(body)
     name, level = reader.text(), reader.byte()
     if name not in _NAMES.values():
@@ -109,7 +109,7 @@ def read_connect(body: bytes) -> Connect:
             Reason.UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT"
         )  # [MQTT-3.1.2-1]
     if level not in (LEVEL_31, LEVEL_311) or _NAMES[level] != name:
-        raise UnsupportedLevel(level)  # [MQTT-3.1.2-2]
+        raise UnsupportedLevelError(level)  # [MQTT-3.1.2-2]
     flags, keep_alive_s = reader.byte(), reader.number()
     _check_connect_flags(flags)
     client_id = reader.text()

@@ -67,6 +67,7 @@ class ControlServer:
         )
         self._election: Election | None = None
         self._registration: Registration | None = None
+        self._active = False
 
     async def run(self, stopper: Stopper) -> None:
         """Serve until `stopper` is set."""
@@ -138,11 +139,13 @@ class ControlServer:
                 log.warning("elected, and cannot lead yet", extra={"error": str(error)[:200]})
                 await asyncio.sleep(RETRY_S)
                 continue
+            self._active = True
             log.info("active", extra={"epoch": leadership.epoch})
             self._follow_operations()
             await self._announce()
             await election.wait_lost()
             self._core.log = None
+            self._active = False
             await self._announce()
             await self._events.stop()
             log.warning("no longer active", extra={"epoch": leadership.epoch})
@@ -161,7 +164,7 @@ class ControlServer:
                 self._follow_operations()
 
     def _announcement(self) -> dict[str, Any]:
-        return {"api": self._settings.api_url, "version": __version__, "active": self._core.log is not None}
+        return {"api": self._settings.api_url, "version": __version__, "active": self._active}
 
     async def _announce(self) -> None:
         if self._registration is not None:
@@ -182,7 +185,7 @@ class ControlServer:
     def _ready(self) -> Mapping[str, bool]:
         return {
             "listed": self._registration is not None,
-            "active_or_standby": self._core.log is not None or self._active_api() is not None,
+            "active_or_standby": self._active or self._active_api() is not None,
         }
 
 

@@ -64,7 +64,7 @@ class Attached:
         self._downlink.observe(
             endpoint.app, endpoint.ep, "attached", {"server": self._server, "via": via, "session": session_present}
         )
-        self._writer.set(endpoint.key, {"last_seen": endpoint.attached_at, "server": self._server})
+        self._writer.set(endpoint.key, {"presence": {"at": endpoint.attached_at, "server": self._server}})
         if session_present and not endpoint.limited:
             self.reachable(endpoint)
 
@@ -79,7 +79,7 @@ class Attached:
             return  # taken over: the newer connection is attached, nothing has left
         del known[endpoint.ep]
         self._downlink.observe(endpoint.app, endpoint.ep, "detached", {"cause": cause.name.lower()})
-        self._writer.set(endpoint.key, {"last_seen": datetime.now(UTC), "server": None})
+        self._writer.set(endpoint.key, {"presence": {"at": datetime.now(UTC), "server": None}})
 
     def on_subscribed(self, session: Session, topic_filter: str, qos: int) -> None:
         """A subscription was granted: the endpoint may have become reachable."""

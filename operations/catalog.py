@@ -112,7 +112,7 @@ class Catalog:
         try:
             parsed = parse_schema(document["body"])
         except ContractError as error:
-            log.error("a stored schema cannot be read", extra={"schema": document["_id"], "error": str(error)})
+            log.error("a stored schema cannot be read", extra={"schema": document["_id"], "error": str(error)})  # noqa: TRY400  said in full
             return
         entry.schemas[key] = Schema(document["version"], parsed)
         entry.edition += document["kind"] == "config"

@@ -106,7 +106,7 @@ class Configurations:
         try:
             value = merge(schema.parsed, layers).value
         except ContractError as error:  # Control refuses such layers; nobody is configured by half
-            log.error("layers do not merge", extra={"app": app, "endpoint": ep, "error": str(error)})
+            log.error("layers do not merge", extra={"app": app, "endpoint": ep, "error": str(error)})  # noqa: TRY400  said in full
             return None
         number = config_id(value)
         self._values.put((app, number), value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from akela.contract.topics import EndpointId
+from akela.contract.topics import EndpointId, app_token
 from broker import Reason, Refused
 from operations.catalog import Application
 from operations.principals import Endpoint, Ledger, Operator
@@ -57,7 +57,9 @@ def token_id(password: bytes) -> str | None:
     return number if f"{prefix}_" == TOKEN_PREFIX and separator and number else None
 
 
-def admit_operator(user: str, password: bytes, token: Mapping[str, Any] | None, now: datetime) -> Operator | Refused:
+def admit_operator(
+    user: str, password: bytes, token: Mapping[str, Any] | None, now: datetime
+) -> Operator | Refused:
     """Decide on an operator by its stored token. User name: the user's or the token's id."""
     if token is None or not hmac.compare_digest(token["hash"], digest(password)):
         return denied("unknown API token")
@@ -73,7 +75,7 @@ def admit_operator(user: str, password: bytes, token: Mapping[str, Any] | None, 
     return Operator(token["user"], token["tenant"], token["_id"], expires)
 
 
-def admit_endpoint(
+def admit_endpoint(  # noqa: PLR0911  a line per reason
     application: Application, ep: EndpointId, secret: bytes, stored: Mapping[str, Any] | None
 ) -> Admitted | Refused:
     """Decide on an endpoint by its application and its stored document (None: never seen)."""
@@ -107,7 +109,7 @@ def _endpoint(
 
     ledger = Ledger(held("assigned"), held("sent"), held("applied"), held("refused"))
     return Endpoint(
-        app=application.token,
+        app=app_token(application.token),
         ep=ep,
         tenant=application.tenant,
         credential=credential,

@@ -1,6 +1,5 @@
 """Debian's ZooKeeper as a plain process on a free port."""
 
-import glob
 import os
 import signal
 import subprocess
@@ -33,7 +32,7 @@ class ZooKeeper:
         config.write_text(
             f"dataDir={data}\nclientPort={self._port}\nclientPortAddress=127.0.0.1\ntickTime=500\nadmin.enableServer=false\n"
         )
-        class_path = ":".join(glob.glob("/usr/share/java/*.jar"))
+        class_path = ":".join(str(jar) for jar in Path("/usr/share/java").glob("*.jar"))
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         with (self._directory / "zookeeper.log").open("ab") as log:
             self._process = subprocess.Popen(

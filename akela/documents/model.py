@@ -141,8 +141,7 @@ class Endpoint(Managed):
     how = me.StringField(required=True)
     credentials = me.ListField(PlainField())
     revoked = me.BooleanField(default=False)
-    last_seen = me.DateTimeField()
-    server = me.StringField()
+    presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()
@@ -232,17 +231,3 @@ def _known(raw: Content) -> Content:
     if raw.get("format") != FORMAT:
         raise DocumentError(f"{raw['_id']}: format {raw.get('format')!r}; this build reads {FORMAT}")
     return raw
-
-
-__all__ = [
-    "Change",
-    "DatabaseError",
-    "DocumentError",
-    "NotUniqueError",
-    "check",
-    "connect",
-    "disconnect",
-    "ensure_indexes",
-    "find",
-    "query",
-]

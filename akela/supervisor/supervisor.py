@@ -106,7 +106,8 @@ class Supervisor:
             holder = self._lock.read().strip()
             self._lock.close()
             raise ServerError(
-                f"{self._settings.data} is in use by another `akela up` (process {holder}); stop it, or choose another directory with --data"
+                f"{self._settings.data} is in use by another `akela up` (process {holder});"
+                " stop it, or choose another directory with --data"
             ) from error
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))

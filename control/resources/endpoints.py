@@ -129,6 +129,8 @@ def _shown(document: Content) -> Content:
     credentials = [
         {"id": c["id"], "kind": c["kind"], "used": bool(c.get("used"))} for c in document.get("credentials") or ()
     ]
-    names = ("app", "tenant", "registered_at", "how", "revoked", "last_seen", "server", "profile", "profile_id", "sdk")
+    names = ("app", "tenant", "registered_at", "how", "revoked", "profile", "profile_id", "sdk")
     shown = {name: document.get(name) for name in names}
-    return {"id": document["ep"]} | shown | {"credentials": credentials, "rev": document.get("rev", 0)}
+    presence = document.get("presence") or {"at": None, "server": None}
+    seen = {"last_seen": presence["at"], "server": presence["server"]}
+    return {"id": document["ep"]} | shown | seen | {"credentials": credentials, "rev": document.get("rev", 0)}

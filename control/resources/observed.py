@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from akela.documents import changelog, records
 from akela.documents.model import Content
 from control.core import ADMINS, PLATFORM, Calling, Paging, Server, page_answer
+from control.problems import not_found
 from control.resources.schemas import newest
 
 router = APIRouter(prefix="/api/v1", tags=["observed"])
@@ -31,8 +32,6 @@ def query(
     """Records of a stream, newest first."""
     application = core.application(caller, app)
     if newest(app, "log", stream) is None and stream != application["default_stream"]:
-        from control.problems import not_found
-
         raise not_found("stream", stream)
     found = records.query(
         app, stream, endpoint=endpoint, since=since, until=until, before=page.after, limit=page.limit + 1

@@ -42,7 +42,7 @@ class ProfilePlane:
             self._downlink.refuse(endpoint, self.name, request.rid, error)
 
         endpoint.profile, endpoint.profile_id = dict(profile), number
-        fields = {"profile": profile, "profile_id": number, "profile_at": datetime.now(UTC)}
+        fields = {"profile": profile, "profile_id": number, "profile_seen": {"id": number, "at": datetime.now(UTC)}}
         self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, accepted, never))
         return False
 

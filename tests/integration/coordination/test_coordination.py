@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -213,8 +214,6 @@ async def test_leases_do_not_outlive_a_reboot(tmp_path: Path) -> None:
     process = place.process("o1")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    import sqlite3
-
     with sqlite3.connect(tmp_path / "coordination.sqlite") as database:
         database.execute("UPDATE boot SET id = 'another boot'")
         database.execute("UPDATE members SET until_s = until_s + 1e9")

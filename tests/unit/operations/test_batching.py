@@ -8,7 +8,7 @@ import pytest
 from operations.batching import BatchLoader, GroupCommit
 
 
-class DatabaseAway(Exception):
+class DatabaseAwayError(Exception):
     """The retriable failure of these tests."""
 
 
@@ -52,8 +52,8 @@ async def test_a_failing_query_fails_its_askers_only() -> None:
     reader = Reader()
     reader.go.set()
     loader = BatchLoader(reader.fetch)
-    reader.failure = DatabaseAway("gone")
-    with pytest.raises(DatabaseAway):
+    reader.failure = DatabaseAwayError("gone")
+    with pytest.raises(DatabaseAwayError):
         await loader.load("a")
     reader.failure = None
     assert await loader.load("a") == "A"
@@ -82,7 +82,7 @@ class Writer:
         await asyncio.sleep(0)
         if self.away:
             self.away -= 1
-            raise DatabaseAway("gone")
+            raise DatabaseAwayError("gone")
         if "bad" in batch:
             raise ValueError("cannot be encoded")
         self.rows += batch
@@ -96,7 +96,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_items_of_one_turn_go_out_in_one_call_in_order() -> None:
     writer, told = Writer(), list[bool]()
-    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAwayError)
     for item in ("a", "b", "c"):
         commit.add(item, told.append)
     await commit.drain()
@@ -107,7 +107,7 @@ async def test_items_of_one_turn_go_out_in_one_call_in_order() -> None:
 async def test_nobody_is_told_before_a_repeated_write_holds() -> None:
     writer, told = Writer(), list[bool]()
     writer.away = 3
-    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAwayError)
     commit.add("a", told.append)
     await until(lambda: commit.failing)
     assert (told, len(commit)) == ([], 1)
@@ -117,7 +117,7 @@ async def test_nobody_is_told_before_a_repeated_write_holds() -> None:
 
 async def test_a_bad_item_is_refused_and_its_neighbours_are_written() -> None:
     writer, told = Writer(), dict[str, bool]()
-    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAwayError)
     for item in ("a", "b", "bad", "c", "d"):
         commit.add(item, lambda written, item=item: told.__setitem__(item, written))  # type: ignore[misc]
     await commit.drain()
@@ -127,7 +127,7 @@ async def test_a_bad_item_is_refused_and_its_neighbours_are_written() -> None:
 
 async def test_a_writer_that_fails_on_being_told_stops_nobody() -> None:
     writer, told = Writer(), list[bool]()
-    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAwayError)
 
     def fail(written: bool) -> None:
         raise RuntimeError("its own mistake")
@@ -141,6 +141,6 @@ async def test_a_writer_that_fails_on_being_told_stops_nobody() -> None:
 async def test_closing_says_what_was_left() -> None:
     writer = Writer()
     writer.away = 1_000_000
-    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAway)
+    commit = GroupCommit[str]("rows", writer.write, retriable=DatabaseAwayError)
     commit.add("a")
     assert await commit.close(within_s=0.05) == 1
