@@ -105,10 +105,11 @@ class Gate:
             self._mark_used(endpoint, stored or {})
 
     def _mark_used(self, endpoint: Endpoint, stored: Document) -> None:
-        credentials = [dict(credential) for credential in stored.get("credentials", ())]
-        for index, credential in enumerate(credentials):
-            if credential["id"] == endpoint.credential and not credential.get("used"):
-                self._writer.set(endpoint.key, {f"credentials.{index}.used": True})
+        credentials = stored.get("credentials", ())
+        if any(c["id"] == endpoint.credential and not c.get("used") for c in credentials):
+            # The whole array: the embedded database passes over `$set` of a path through an index.
+            marked = [{**c, "used": True} if c["id"] == endpoint.credential else c for c in credentials]
+            self._writer.set(endpoint.key, {"credentials": marked})
 
     async def _read_endpoints(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_endpoints(keys)}
