@@ -15,7 +15,7 @@ import click
 
 from akela.contract.bootlist import public_from_text
 from akela.contract.errors import SignatureError
-from device_lib.connection import Connection
+from device_lib.connection import Acknowledged, Closed, Connection, Event, Message
 from device_lib.endpoint import Endpoint, EndpointSettings
 from device_lib.errors import EndpointError, FullError, NotConnectedError
 from device_lib.servers import Address, fetch, in_order
@@ -24,6 +24,7 @@ from device_lib.store import FileStore
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONNECT_WITHIN_S: Final = 10.0
+REFUSAL_WITHIN_S: Final = 0.3
 DEMO_RUN: Final = "demo-2"  # not demo-1: two devices with one id take over from each other
 
 
@@ -124,18 +125,22 @@ def pub(qos: int, topic: str, message: str, **who: Any) -> None:
     Example: akela device pub --demo a1/me/u/value/temperature 21.5
     """
     known = _demo(who, "demo-1")
-    acknowledged: queue.Queue[int] = queue.Queue()
-    answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    connection = _connected(known, "a1/me/d/err/#", lambda t, p: answers.put((t, p)), acknowledged.put)
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    connection = _connected(known, "a1/me/d/err/#", events.put)
     try:
         connection.publish(topic, message.encode(), qos)
-        acknowledged.get(timeout=CONNECT_WITHIN_S)
-        refused_topic, payload = answers.get(timeout=0.3)
-        raise click.ClickException(f"refused: {refused_topic.rpartition('/')[2]} {payload.decode()}")
+        acknowledged = False
+        while True:  # a refusal comes with the acknowledgement, or right before it
+            match events.get(timeout=REFUSAL_WITHIN_S if acknowledged else CONNECT_WITHIN_S):
+                case Acknowledged():
+                    acknowledged = True
+                case Message(name, payload):
+                    raise click.ClickException(f"refused: {name.rpartition('/')[2]} {payload.decode()}")
+                case Closed():
+                    raise click.ClickException("the connection was closed before the message was acknowledged")
     except queue.Empty:
-        if acknowledged.empty() and not connection.wait_closed(0):
-            return
-        raise click.ClickException("the connection was closed before the message was acknowledged") from None
+        if not acknowledged:
+            raise click.ClickException("the message is not acknowledged") from None
     finally:
         connection.close()
 
@@ -160,34 +165,27 @@ def sub(operator: bool, count: int | None, verbose: bool, topic: str, **who: Any
             "claim_secret": known["operator_token"],
             "endpoint": f"sub-{secrets.token_hex(4)}",
         }
-    messages: queue.Queue[tuple[str, bytes]] = queue.Queue()
-    connection = _connected(known, topic, lambda t, p: messages.put((t, p)), lambda number: None)
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    connection = _connected(known, topic, events.put)
     seen = 0
     try:
-        while (count is None or seen < count) and not (connection.wait_closed(0) and messages.empty()):
-            try:
-                name, payload = messages.get(timeout=0.5)
-            except queue.Empty:
-                continue
-            text = payload.decode(errors="backslashreplace")
-            click.echo(f"{name} {text}" if verbose else text)
-            seen += 1
+        while count is None or seen < count:
+            event = events.get()
+            if isinstance(event, Closed):
+                raise click.ClickException("the connection was closed")
+            if isinstance(event, Message):
+                text = event.payload.decode(errors="backslashreplace")
+                click.echo(f"{event.topic} {text}" if verbose else text)
+                seen += 1
     except KeyboardInterrupt:
         return
     finally:
         connection.close()
-    if count is None or seen < count:
-        raise click.ClickException("the connection was closed")
 
 
-def _connected(
-    known: Mapping[str, Any],
-    topic: str,
-    on_message: Callable[[str, bytes], None],
-    on_acknowledged: Callable[[int], None],
-) -> Connection:
+def _connected(known: Mapping[str, Any], topic: str, inbox: Callable[[Event], None]) -> Connection:
     where = _where(known)
-    connection = Connection(_needed(known, "endpoint"), on_message=on_message, on_acknowledged=on_acknowledged)
+    connection = Connection(_needed(known, "endpoint"), inbox)
     try:
         if where.get("servers"):
             address = where["servers"][0]

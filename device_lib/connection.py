@@ -1,11 +1,13 @@
 """One MQTT connection of an endpoint, over paho: the only file of this package that knows it.
 
-paho's thread calls back; `wait_closed` tells why a connection ended.
+What comes is put into `inbox`, in its order, as `Acknowledged`, `Message` and at last `Closed`. paho holds locks of its own while it calls
+back, so nothing of ours may be locked there: an inbox takes without waiting.
 """
 
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -16,17 +18,37 @@ from device_lib.errors import NotConnectedError
 KEEP_ALIVE_S: Final = 30
 
 
-class Connection:
-    """A connection to one server. `on_message(topic, payload)` and `on_acknowledged(number)` run in paho's thread."""
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message came."""
 
-    def __init__(
-        self, client_id: str, *, on_message: Callable[[str, bytes], None], on_acknowledged: Callable[[int], None]
-    ) -> None:
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The message that `publish` gave this number is acknowledged."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection has ended."""
+
+
+Event = Message | Acknowledged | Closed
+
+
+class Connection:
+    """A connection to one server. `inbox` takes what comes, called in paho's thread."""
+
+    def __init__(self, client_id: str, inbox: Callable[[Event], None]) -> None:
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id, clean_session=True, reconnect_on_failure=False
         )
-        self._on_message = on_message
-        self._on_acknowledged = on_acknowledged
+        self._inbox = inbox
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._received
@@ -54,15 +76,16 @@ class Connection:
             raise NotConnectedError(f"{host}:{port}: {self._failure}")
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> int:
-        """Send; gives the number that `on_acknowledged` will name. Raises: NotConnectedError."""
+        """Send; gives the number that `Acknowledged` will name. Raises: NotConnectedError."""
         info = self._client.publish(topic, payload, qos=qos)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise NotConnectedError(paho.error_string(info.rc))
         return info.mid
 
-    def wait_closed(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end of the connection; True when it has ended."""
-        return self._closed.wait(timeout_s)
+    @property
+    def closed(self) -> bool:
+        """The connection has ended."""
+        return self._closed.is_set()
 
     def close(self) -> None:
         """End the connection."""
@@ -84,10 +107,10 @@ class Connection:
         self._ready.set()
 
     def _received(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
-        self._on_message(message.topic, bytes(message.payload))
+        self._inbox(Message(message.topic, bytes(message.payload)))
 
     def _published(self, client: paho.Client, data: Any, mid: int, reason: Any, properties: Any) -> None:
-        self._on_acknowledged(mid)
+        self._inbox(Acknowledged(mid))
 
     def _disconnected(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if not self._ready.is_set():
@@ -95,5 +118,7 @@ class Connection:
         self._end()
 
     def _end(self) -> None:
-        self._closed.set()
+        if not self._closed.is_set():
+            self._closed.set()
+            self._inbox(Closed())
         self._ready.set()

@@ -1,4 +1,4 @@
-"""An endpoint: keeps a connection, follows its configuration, delivers records. One thread of its own, beside paho's.
+"""An endpoint: keeps a connection, follows its configuration, delivers records. One thread of its own, beside paho's; callbacks run in it.
 
 What is published is kept, in its order, until it is acknowledged, and goes first after a reconnect: with Akela an acknowledgement
 means stored. When too much is unacknowledged, `log` waits and then raises; nothing is dropped.
@@ -6,6 +6,7 @@ means stored. When too much is unacknowledged, `log` waits and then raises; noth
 
 import json
 import logging
+import queue
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from akela.contract import topics
 from akela.contract.bootlist import ServerEntry, ServerList
-from device_lib.connection import Connection
+from device_lib.connection import Acknowledged, Closed, Connection, Event, Message
 from device_lib.errors import FullError, NotConnectedError, TimedOutError
 from device_lib.servers import Address, fetch, in_order
 from device_lib.session import Answered, EndpointSession, NewConfiguration, Publish, Registered, Step
@@ -91,9 +92,9 @@ class Endpoint:
         self._session = EndpointSession(self._store.load(), profile=settings.profile, register=settings.register)
         self._on_configuration = on_configuration
         self._on_event = on_event
-        self._lock = threading.RLock()
-        self._room = threading.Condition(self._lock)
-        self._unacknowledged: list[Receipt] = []
+        self._room = threading.Condition()  # guards what is unacknowledged; never taken in paho's thread
+        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._unacknowledged: dict[Receipt, None] = {}  # in the order of sending
         self._numbers: dict[int, Receipt] = {}
         self._connection: Connection | None = None
         self._configured = threading.Event()
@@ -112,9 +113,7 @@ class Endpoint:
     ) -> None:
         """Stop."""
         self._stop.set()
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
+        self._inbox.put(Closed())
         self._thread.join(CONNECT_WITHIN_S)
 
     @property
@@ -152,7 +151,7 @@ class Endpoint:
         with self._room:
             if not self._room.wait_for(lambda: len(self._unacknowledged) < MAX_UNACKNOWLEDGED, timeout_s):
                 raise FullError(f"{MAX_UNACKNOWLEDGED} messages are unacknowledged ({self._failure})")
-            self._unacknowledged.append(receipt)
+            self._unacknowledged[receipt] = None
             self._send(receipt)
         return receipt
 
@@ -196,7 +195,8 @@ class Endpoint:
 
     def _serve(self, server: ServerEntry) -> None:
         """One connection, from open to end."""
-        connection = Connection(self._settings.endpoint, on_message=self._received, on_acknowledged=self._acknowledged)
+        self._inbox = queue.SimpleQueue()
+        connection = Connection(self._settings.endpoint, self._inbox.put)
         password = self._session.state.credential or self._settings.claim_secret
         try:
             connection.open(
@@ -206,15 +206,15 @@ class Endpoint:
             self._failed(str(error))
             return
         self._on_event("connected", {"server": f"{server.host}:{server.port}"})
-        with self._lock:
+        with self._room:
             self._connection = connection
             self._numbers.clear()
             for receipt in self._unacknowledged:
                 self._send(receipt)
         self._take(self._session.connected())
         self._first.set()
-        connection.wait_closed()
-        with self._lock:
+        self._follow()
+        with self._room:
             self._connection = None
         connection.close()
         if not self._stop.is_set():
@@ -224,18 +224,24 @@ class Endpoint:
         self._failure = reason
         self._on_event("not connected", {"reason": reason})
 
-    # paho's thread.
+    def _follow(self) -> None:
+        """Take what comes until the connection ends, or the endpoint is stopped."""
+        while not self._stop.is_set():
+            match self._inbox.get():
+                case Message(topic, payload):
+                    self._take(self._session.received(topic, payload))
+                case Acknowledged(number):
+                    self._acknowledged(number)
+                case Closed():
+                    return
 
     def _acknowledged(self, number: int) -> None:
         with self._room:
             receipt = self._numbers.pop(number, None)
             if receipt is not None:
-                self._unacknowledged.remove(receipt)
+                self._unacknowledged.pop(receipt, None)
                 receipt.done()
                 self._room.notify()
-
-    def _received(self, topic: str, payload: bytes) -> None:
-        self._take(self._session.received(topic, payload))
 
     def _take(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -255,7 +261,7 @@ class Endpoint:
 
     def _say(self, topic: str, payload: bytes) -> None:
         """Send what is said anew on every connection anyway: it is not kept."""
-        with self._lock:
+        with self._room:
             if self._connection is not None:
                 try:
                     self._connection.publish(topic, payload)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from akela.contract import topics
 from akela.contract.bootlist import ServerEntry, ServerList, verify
 from akela.contract.errors import ContractError
-from device_lib.connection import Connection
+from device_lib.connection import Connection, Event, Message
 from device_lib.errors import NotConnectedError
 
 ANSWER_WITHIN_S: Final = 10.0
@@ -52,16 +52,15 @@ def in_order(servers: Sequence[ServerEntry], chance: random.Random) -> list[Serv
 
 
 def _asked(address: Address) -> bytes:
-    answers: queue.Queue[bytes] = queue.Queue()
-    connection = Connection(
-        f"boot-{secrets.token_hex(6)}",
-        on_message=lambda topic, payload: answers.put(payload),
-        on_acknowledged=lambda number: None,
-    )
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    connection = Connection(f"boot-{secrets.token_hex(6)}", events.put)
     connection.open(address.host, address.port, None, None, topics.BOOT, ANSWER_WITHIN_S)
     try:
-        return answers.get(timeout=ANSWER_WITHIN_S)
+        answer = events.get(timeout=ANSWER_WITHIN_S)
     except queue.Empty:
         raise NotConnectedError("no list in time") from None
     finally:
         connection.close()
+    if not isinstance(answer, Message):
+        raise NotConnectedError("the connection was closed before the list came")
+    return answer.payload

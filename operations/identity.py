@@ -57,9 +57,7 @@ def token_id(password: bytes) -> str | None:
     return number if f"{prefix}_" == TOKEN_PREFIX and separator and number else None
 
 
-def admit_operator(
-    user: str, password: bytes, token: Mapping[str, Any] | None, now: datetime
-) -> Operator | Refused:
+def admit_operator(user: str, password: bytes, token: Mapping[str, Any] | None, now: datetime) -> Operator | Refused:
     """Decide on an operator by its stored token. User name: the user's or the token's id."""
     if token is None or not hmac.compare_digest(token["hash"], digest(password)):
         return denied("unknown API token")

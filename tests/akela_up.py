@@ -86,7 +86,18 @@ class AkelaUp:
 
     def device(self, endpoint: str, password: str | None = None) -> list[str]:
         """Options of Mosquitto's clients that make them a device."""
-        return ["-p", self.port(), "-i", endpoint, "-u", self.app, "-P", password or self.demo["claim_secret"], "-q", "1"]
+        return [
+            "-p",
+            self.port(),
+            "-i",
+            endpoint,
+            "-u",
+            self.app,
+            "-P",
+            password or self.demo["claim_secret"],
+            "-q",
+            "1",
+        ]
 
     def operator(self) -> list[str]:
         """Options of Mosquitto's clients that make them an operator."""
@@ -142,7 +153,10 @@ class Subscriber:
     def __init__(self, options: list[str], *topics: str) -> None:
         wanted = [part for topic in topics for part in ("-t", topic)]
         self._process = subprocess.Popen(
-            ["stdbuf", "-oL", "mosquitto_sub", *options, *wanted, "-v", "-d"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ["stdbuf", "-oL", "mosquitto_sub", *options, *wanted, "-v", "-d"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._lines = Lines(self._process.stdout)
 

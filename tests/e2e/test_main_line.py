@@ -100,7 +100,19 @@ def test_the_bootstrap_list_verifies(up: AkelaUp) -> None:
 
 def test_a_device_on_the_endpoint_library(up: AkelaUp) -> None:
     state = str(up.directory / "device-state.json")
-    arguments = ("device", "run", "--demo", "--data", str(up.directory), "--endpoint", "lib-1", "--state", state, "--output", "json")
+    arguments = (
+        "device",
+        "run",
+        "--demo",
+        "--data",
+        str(up.directory),
+        "--endpoint",
+        "lib-1",
+        "--state",
+        state,
+        "--output",
+        "json",
+    )
     done = up.akela(*arguments, "--interval", "0.05", "--count", "3")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [event["event"] for event in events]
@@ -108,10 +120,16 @@ def test_a_device_on_the_endpoint_library(up: AkelaUp) -> None:
     assert {"registered", "configuration applied"} <= set(kinds)
     assert kinds.count("reading acknowledged") == 3
     assert len(up.value("logs", "query", "--app", "demo", "readings", "--endpoint", "lib-1")["items"]) == 3
-    again = [json.loads(line) for line in up.akela(*arguments, "--interval", "0.05", "--count", "1").stdout.splitlines()]
+    again = [
+        json.loads(line) for line in up.akela(*arguments, "--interval", "0.05", "--count", "1").stdout.splitlines()
+    ]
     assert not {"registered", "configuration applied"} & {event["event"] for event in again}  # it holds both
     shown = up.value("endpoint", "show", "--app", "demo", "lib-1")
-    assert (shown["config"]["converged"], shown["profile"]["model"], shown["credentials"][0]["used"]) == (True, "akela device", True)
+    assert (shown["config"]["converged"], shown["profile"]["model"], shown["credentials"][0]["used"]) == (
+        True,
+        "akela device",
+        True,
+    )
 
 
 def test_people_without_mosquitto_publish_and_subscribe(up: AkelaUp) -> None:
