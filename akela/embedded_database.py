@@ -48,9 +48,7 @@ async def serve(directory: DataDirectory, stopper: Stopper) -> None:
     try:
         handler = NeoSQLiteHandler(str(directory.database / FILE), journal_mode="WAL", single_db_compat=True)
         _durable(handler)
-        server = await asyncio.start_unix_server(
-            lambda reader, writer: handle_client(reader, writer, handler), str(socket)
-        )
+        server = await asyncio.start_unix_server(_serving(handler), str(socket))
     except OSError as error:
         raise ServerError(f"embedded database: {error}; see --data") from error
     log.info("ready", extra={"socket": str(socket)})

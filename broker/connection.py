@@ -99,7 +99,7 @@ class Connection:
     """One connection, from its first byte to its last."""
 
     __slots__ = (
-        "_acks", "_buffer", "_engine", "_max_packet", "_readers", "_routes", "_unsettled", "cause", "congested", "dirty",
+        "_acks", "_buffer", "_engine", "_max_packet", "_parsing", "_readers", "_routes", "_unsettled", "cause", "congested", "dirty",
         "keep_alive_s", "last_read_s", "level", "opened_s", "outgoing", "paused", "peer", "phase", "session", "shell",
     )  # fmt: skip
 
@@ -118,6 +118,7 @@ class Connection:
         self.paused = False
         self.cause = DetachCause.LOST
         self._buffer = b""
+        self._parsing = False
         self._max_packet = engine.settings.max_packet_size_connect
         self._routes: dict[bytes, Route] = {}
         self._acks: deque[Pending] = deque()
@@ -147,7 +148,7 @@ class Connection:
         if self.closed:
             return
         if self._buffer:
-            data = self._buffer + data
+            data, self._buffer = self._buffer + data, b""
         if self.paused:
             self._buffer = data
             return
@@ -165,12 +166,13 @@ class Connection:
         return self.phase is Phase.CLOSED
 
     def resume(self) -> None:
-        """Go on with what was left unparsed."""
+        """Go on with what was left unparsed. A verdict that comes while a read is being parsed lets that go on."""
         if not self.paused or self.closed:
             return
         self.paused = False
-        data, self._buffer = self._buffer, b""
-        self._parse(data)
+        if not self._parsing:
+            data, self._buffer = self._buffer, b""
+            self._parse(data)
         if not self.paused and not self.closed:
             self.shell.resume_reading()
 
@@ -222,10 +224,12 @@ class Connection:
 
     def _parse(self, data: bytes) -> None:
         position = 0
+        self._parsing = True
         try:
             position = self._packets(data)
         except RemoteProtocolError as error:
             self._failed(error)
+        self._parsing = False
         if not self.closed:
             self._buffer = data[position:] if position else data
 
