@@ -226,6 +226,9 @@ class _Builder:
             raise SchemaError("a union has at least one type", key=place)
         if any(isinstance(branch, Union) for branch in branches):
             raise SchemaError("a union holds no union", key=place)
+        kinds = [(type(b), getattr(b, "kind", None) or getattr(b, "name", None)) for b in branches]
+        if len(set(kinds)) < len(kinds):  # Avro specification, "Unions": only named types may come more than once
+            raise SchemaError(f"a union holds each type once: {', '.join(map(str, branches))}", key=place)
         return Union(branches)
 
     def _complex(self, kind: str, raw: Mapping[str, Any], place: str, namespace: str, depth: int) -> Type:

@@ -84,8 +84,8 @@ def verify(
     if not isinstance(kid, str) or kid not in keys:
         raise SignatureError(f"signed by {kid!r}; trusted: {', '.join(keys) or 'no key'}", key="kid")
     try:
-        keys[kid].verify(_unpadded(signature), canonical_json(body))
-    except (InvalidSignature, binascii.Error, ValueError, AttributeError) as error:
+        keys[kid].verify(_unpadded(str(signature)), canonical_json(body))
+    except (InvalidSignature, binascii.Error, ValueError) as error:
         raise SignatureError("the signature does not hold", key="sig") from error
     servers = _parsed(body)
     if nonce != servers.nonce:

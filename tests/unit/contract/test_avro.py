@@ -1,0 +1,96 @@
+"""Schemas and the two encodings of one value."""
+
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given
+
+from akela.contract.avro import MARKER, decode, parse_schema
+from akela.contract.errors import PayloadError, SchemaError
+from akela.contract.merge import Layer, merge
+from tests.unit.contract.strategies import LAYER_DATA, SCHEMA
+
+EVERY_TYPE = parse_schema(
+    {"type": "record", "name": "E", "namespace": "n", "fields": [
+        {"name": "b", "type": "boolean"}, {"name": "l", "type": "long"}, {"name": "f", "type": "float"},
+        {"name": "raw", "type": "bytes"}, {"name": "fix", "type": {"type": "fixed", "name": "F", "size": 2}},
+        {"name": "e", "type": {"type": "enum", "name": "En", "symbols": ["A", "B"]}},
+        {"name": "u", "type": ["null", "long", "string", {"type": "array", "items": "En"}]},
+        {"name": "m", "type": {"type": "map", "values": ["null", "n.F"]}},
+        {"name": "next", "type": ["null", "E"], "default": None}]}
+)  # fmt: skip
+VALUE: dict[str, Any] = {
+    "b": True, "l": 2**62, "f": 1.5, "raw": "\0\xff", "fix": "ab", "e": "B", "u": ["A"], "m": {"x": None, "y": "zz"}, "next": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("u", [None, 5, "text", ["A", "B"], []])
+def test_single_object_encoding_comes_back(u: Any) -> None:
+    value = VALUE | {"u": u, "next": VALUE | {"u": u}}
+    assert EVERY_TYPE.validate(value) == []
+    encoded = EVERY_TYPE.encode(value)
+    assert encoded[:2] == MARKER
+    assert decode(encoded, lambda fingerprint: EVERY_TYPE if fingerprint == EVERY_TYPE.fingerprint else None) == value
+
+
+@given(LAYER_DATA)
+def test_configurations_come_back(data: dict[str, Any]) -> None:
+    value = merge(SCHEMA, [Layer("l", 1, data)]).value
+    decoded = decode(SCHEMA.encode(value), lambda _: SCHEMA)
+    assert merge(SCHEMA, [Layer("l", 1, decoded)]).value == value
+
+
+def test_the_fingerprint_is_the_specification_s() -> None:
+    """CRC-64-AVRO of "null" and "int" as the Avro project's own implementations give them."""
+    for name in ("null", "int"):
+        expected = fastavro.schema.fingerprint(f'"{name}"', "CRC-64-AVRO")
+        assert parse_schema(name).fingerprint == int.from_bytes(bytes.fromhex(expected), "big")
+
+
+@pytest.mark.parametrize("body", [b"", b"\x01", b"\xff" * 40, b"\x00" * 60])
+def test_a_broken_body_is_refused(body: bytes) -> None:
+    with pytest.raises(PayloadError):
+        EVERY_TYPE.decode_body(body)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"b": 1}, "/b"),
+        ({"l": 2**63}, "/l"),
+        ({"l": True}, "/l"),
+        ({"l": 1.0}, "/l"),
+        ({"f": float("nan")}, "/f"),
+        ({"raw": "€"}, "/raw"),
+        ({"fix": "abc"}, "/fix"),
+        ({"e": "C"}, "/e"),
+        ({"u": ["C"]}, "/u/0"),
+        ({"u": {}}, "/u"),
+        ({"m": {"x": 1}}, "/m/x"),
+        ({"next": {"b": True}}, "/next/l"),
+        ({"extra": 1}, "/extra"),
+    ],
+)
+def test_a_wrong_value_names_its_field(change: dict[str, Any], path: str) -> None:
+    assert EVERY_TYPE.validate(VALUE | change)[0].path == path
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None, 1, "nothing", {}, {"type": "record"}, {"type": "record", "name": "R"}, {"type": "record", "name": "1", "fields": []},
+        {"type": "record", "name": "R", "fields": [{"name": "a"}]},
+        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}, {"name": "a", "type": "int"}]},
+        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int", "default": "x"}]},
+        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int", "by_default": "x"}]},
+        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int", "overrideStrategy": "sometimes"}]},
+        {"type": "record", "name": "R", "fields": [{"name": "r", "type": "R"}]},
+        {"type": "enum", "name": "E", "symbols": []}, {"type": "fixed", "name": "F", "size": -1}, [], ["int", "int"],
+        {"type": "array"}, {"type": "map"},
+    ],
+)  # fmt: skip
+def test_what_is_no_schema_is_refused_with_the_reason(raw: Any) -> None:
+    with pytest.raises(SchemaError) as caught:
+        parse_schema(raw)
+    assert caught.value.reason
