@@ -127,10 +127,20 @@ IfMatch = Annotated[
 ]
 
 
-def check_match(found: Content, if_match: str | None) -> None:
-    """Raises: Problem 412 when `If-Match` names another revision."""
-    if if_match is not None and if_match not in ("*", etag(found)):
+def check_match(found: Content | None, if_match: str | None) -> None:
+    """Raises: Problem 412 when `If-Match` names another revision, or there is none (RFC 9110, section 13.1.1)."""
+    if if_match is None:
+        return
+    if found is None:
+        raise Problem(412, "there is no revision to match: it does not exist; leave If-Match out to make it")
+    if if_match not in ("*", etag(found)):
         raise Problem(412, f"the present ETag is {etag(found)}; read it again and repeat")
+
+
+def now() -> datetime:
+    """The present moment as the database keeps it: to the millisecond (BSON specification, "UTC datetime")."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def etag(document: Mapping[str, Any]) -> str:

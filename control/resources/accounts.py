@@ -1,6 +1,6 @@
 """Sign-in, tenants, users, API tokens."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -20,6 +20,7 @@ from control.core import (
     Paging,
     Server,
     check_match,
+    now,
     only,
     paged,
     tagged,
@@ -221,10 +222,10 @@ def first_user(core: Core, name: str, password: str) -> bool:
 def _issue(core: Core, caller: Caller, name: str, roles: list[str], ttl_s: int | None) -> tuple[Content, str]:
     number = new_id()
     text = new_token(number)
-    now = datetime.now(UTC)
+    moment = now()
     content = {
         "_id": number, "tenant": caller.tenant, "user": caller.user, "name": name, "roles": roles, "hash": digest(text),
-        "created": now, "expires": None if ttl_s is None else now + timedelta(seconds=ttl_s), "revoked": False,
+        "created": moment, "expires": None if ttl_s is None else moment + timedelta(seconds=ttl_s), "revoked": False,
     }  # fmt: skip
     return core.put(caller, "token", content, None), text
 

@@ -1,6 +1,5 @@
 """Applications: a fleet of endpoints with its token, trust and claim secret."""
 
-from datetime import UTC, datetime
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -16,6 +15,7 @@ from control.core import (
     Paging,
     Server,
     check_match,
+    now,
     only,
     paged,
     tagged,
@@ -51,7 +51,7 @@ def create(body: NewApplication, caller: Calling, core: Server, response: Respon
     content: Content = {
         "_id": new_app_token(), "tenant": caller.tenant, "name": body.name, "trust": body.trust,
         "claim_secrets": [{"id": new_id(), "hash": digest(secret)}], "default_stream": body.default_stream,
-        "created": datetime.now(UTC),
+        "created": now(),
     }  # fmt: skip
     made = core.put(caller, "application", content, None, content["_id"])
     return tagged(response, _shown(made), made) | {"claim_secret": secret}

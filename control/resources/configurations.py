@@ -1,7 +1,6 @@
 """Configuration layers: what the application says for all, and for single endpoints."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -22,6 +21,7 @@ from control.core import (
     Paging,
     Server,
     check_match,
+    now,
     only,
     paged,
     problems_of,
@@ -56,15 +56,14 @@ def put(
     place = _place(scope, target)
     schema = config_schema(app)
     found = model.find("configuration", f"{app}/default/{place}")
-    if found is not None:
-        check_match(found, if_match)
+    check_match(found, if_match)
     problems = schema.validate(body.data, partial=True)
     if problems:
         raise problems_of((problem.path, problem.reason) for problem in problems)
     _check_merged(app, schema, place, body.data)
     content = {
         "_id": f"{app}/default/{place}", "app": app, "tenant": caller.tenant, "name": "default", "scope": scope,
-        "target": target, "body": body.data, "changed": datetime.now(UTC),
+        "target": target, "body": body.data, "changed": now(),
     }  # fmt: skip
     if found is not None and found["body"] == body.data and config_id(found["body"]) == config_id(body.data):
         return tagged(response, _shown(found), found)

@@ -1,6 +1,5 @@
 """Endpoints: provisioned, shown with their ledger, revoked."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -9,7 +8,7 @@ from pydantic import Field
 from akela.contract.canonical import config_id
 from akela.documents import model
 from akela.documents.model import Content
-from control.core import DEVELOPERS, Body, Calling, Core, IfMatch, Paging, Server, check_match, paged, tagged
+from control.core import DEVELOPERS, Body, Calling, Core, IfMatch, Paging, Server, check_match, now, paged, tagged
 from control.problems import Problem, not_found
 from control.resources import configurations
 from control.secrets import digest, new_credential, new_id
@@ -33,10 +32,10 @@ def add(app: str, body: NewEndpoint, caller: Calling, core: Server, response: Re
     caller.need(DEVELOPERS)
     core.application(caller, app)
     secret = new_credential()
-    now = datetime.now(UTC)
-    credential = {"id": new_id(), "kind": "token", "hash": digest(secret), "created": now, "used": False}
+    moment = now()
+    credential = {"id": new_id(), "kind": "token", "hash": digest(secret), "created": moment, "used": False}
     content = {
-        "_id": f"{app}/{body.id}", "app": app, "ep": body.id, "tenant": caller.tenant, "registered_at": now,
+        "_id": f"{app}/{body.id}", "app": app, "ep": body.id, "tenant": caller.tenant, "registered_at": moment,
         "how": "provisioned", "credentials": [credential], "revoked": False,
     }  # fmt: skip
     made = core.put(caller, "endpoint", content, None, app)

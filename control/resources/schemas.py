@@ -1,6 +1,5 @@
 """Schemas: Avro, per application, kind and name, in versions."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -12,7 +11,7 @@ from akela.contract.delta import same
 from akela.contract.errors import ContractError, SchemaError
 from akela.documents import model
 from akela.documents.model import Content
-from control.core import DEVELOPERS, Body, Calling, Paging, Server, only, paged, tagged
+from control.core import DEVELOPERS, Body, Calling, Paging, Server, now, only, paged, tagged
 from control.problems import Problem, not_found
 
 router = APIRouter(prefix="/api/v1/applications/{app}/schemas", tags=["schemas"])
@@ -46,7 +45,7 @@ def add(app: str, body: NewSchema, caller: Calling, core: Server, response: Resp
     content = {
         "_id": f"{app}/{body.kind}/{body.name}/{version}", "app": app, "tenant": caller.tenant, "kind": body.kind,
         "name": body.name, "version": version, "fingerprint": f"{parsed.fingerprint:016x}", "body": body.body,
-        "created": datetime.now(UTC),
+        "created": now(),
     }  # fmt: skip
     made = core.put(caller, "schema", content, None, app)
     return tagged(response, _shown(made), made)
