@@ -161,9 +161,10 @@ class Broker:
             self.engine.tick([transport.connection for transport in self._transports], self.loop.time())
 
     async def _drain(self, drain_s: float) -> None:
-        deadline_s = self.loop.time() + drain_s if drain_s else 0.0
+        now = asyncio.get_running_loop().time  # a broker that never started can be stopped, too
+        deadline_s = now() + drain_s if drain_s else 0.0
         while drain_s and any(session.pending for session in self.engine.sessions.values()):
-            if self.loop.time() > deadline_s:
+            if now() > deadline_s:
                 log.warning("stopping with unsettled messages; their senders will repeat them")
                 return
             await asyncio.sleep(0.01)

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 import click
 
-from akela.cli.session import Session, api_options
-from akela.client import ApiError, NotReachableError
+from akela.cli.session import Session, api_options, print_json
 
 CONNECT_S: Final = 3.0
 
@@ -53,29 +52,20 @@ def keys(session: Session) -> None:
 @api_options
 def doctor(session: Session) -> None:
     """Check that the API answers, the sign-in is good, and every announced MQTT address can be reached."""
-    checks = [("the API answers and the sign-in is good", _signed_in(session))]
-    if checks[0][1] is None:
-        servers = session.client.get("/servers")["items"]
-        for role in ("operations", "bootstrap", "control"):
-            there = [server for server in servers if server["role"] == role]
-            checks.append(
-                (f"{role}: {len(there)} there", None if there else f"none; start one with `akela run {role}`")
-            )
-            checks += [
-                (f"{server['id']} at {_address(server)}", _reached(server)) for server in there if "mqtt" in server
-            ]
-    for what, wrong in checks:
-        click.echo(f"{'ok  ' if wrong is None else 'FAIL'}  {what}{'' if wrong is None else ': ' + wrong}")
+    session.client.get("/me")  # raises what says what to do
+    checks: list[tuple[str, str | None]] = [(f"{session.client.api} answers and the sign-in is good", None)]
+    servers = session.client.get("/servers")["items"]
+    for role in ("operations", "bootstrap", "control"):
+        there = [server for server in servers if server["role"] == role]
+        checks.append((f"{role}: {len(there)} there", None if there else f"none; start one with `akela run {role}`"))
+        checks += [(f"{server['id']} at {_address(server)}", _reached(server)) for server in there if "mqtt" in server]
+    if session.json:
+        print_json({"checks": [{"what": what, "ok": wrong is None, "reason": wrong} for what, wrong in checks]})
+    else:
+        for what, wrong in checks:
+            click.echo(f"{'ok  ' if wrong is None else 'FAIL'}  {what}{'' if wrong is None else ': ' + wrong}")
     if any(wrong for _, wrong in checks):
         raise click.exceptions.Exit(1)
-
-
-def _signed_in(session: Session) -> str | None:
-    try:
-        session.client.get("/me")
-    except (ApiError, NotReachableError) as error:
-        return str(error)
-    return None
 
 
 def _address(server: Any) -> str:

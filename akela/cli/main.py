@@ -118,7 +118,8 @@ def run() -> None:
 def main() -> None:
     """Entry of the `akela` command."""
     try:
-        root(standalone_mode=False)
+        code = root(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)  # click gives a command's `context.exit(code)` back
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

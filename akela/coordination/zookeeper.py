@@ -57,7 +57,7 @@ class ZooKeeperCoordination:
         except FAILURES as error:
             await self.run(self._stop)
             raise CoordinationError(
-                f"ZooKeeper at {self._hosts} does not answer within {timeout_s:.0f} s; see AKELA_ZOOKEEPER"
+                f"ZooKeeper at {self._hosts} does not answer within {timeout_s:.0f} s; is it running? See --zookeeper and AKELA_ZOOKEEPER"
             ) from error
 
     async def close(self) -> None:

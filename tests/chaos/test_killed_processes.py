@@ -92,7 +92,7 @@ def until_serving(up: AkelaUp) -> None:
     deadline_s = time.monotonic() + WAIT_S * 2
     while not all(ready(port + up.offset) for port in ports):
         assert time.monotonic() < deadline_s, "".join(up.lines.seen)
-        time.sleep(0.05)
+        threading.Event().wait(0.05)
 
 
 def ready(port: int) -> bool:
