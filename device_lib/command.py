@@ -167,6 +167,7 @@ def sub(operator: bool, count: int | None, verbose: bool, topic: str, **who: Any
         }
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     connection = _connected(known, topic, events.put)
+    click.echo(f"subscribed to {topic}", err=True)
     seen = 0
     try:
         while count is None or seen < count:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from akela.contract import topics
 from akela.contract.canonical import config_id
+from akela.contract.codes import Code
 from akela.contract.delta import apply
-from akela.contract.errors import ContractError
+from akela.contract.errors import ContractError, PayloadError
 from akela.contract.payloads import AppliedReport, ConfigPush, ErrorPayload, HelloPayload, decode_json
 from device_lib.store import EndpointState
 
@@ -117,18 +118,21 @@ class EndpointSession:
                 error = ErrorPayload.from_json(decode_json(payload))
                 yield Answered(None, int(code), {"plane": error.plane, "reason": error.reason, "key": error.key})
 
-    def _answer(self, rid: str, code: int, body: Mapping[str, Any]) -> Iterator[Step]:
+    def _answer(self, rid: str, code: int, body: Any) -> Iterator[Step]:
+        if not isinstance(body, Mapping):
+            raise PayloadError("an answer is a JSON object")
         yield Answered(rid, code, body)
-        if rid == self._registration and code == 201:
-            self.state.credential = str(body["credential"])
-            yield Registered(self.state.credential)
-        elif code == 200 and "full" in body and "id" in body:
+        credential, profile, wants = body.get("credential"), body.get("profile"), body.get("wants")
+        if rid == self._registration and code == Code.CREATED and isinstance(credential, str):
+            self.state.credential = credential
+            yield Registered(credential)
+        elif code == Code.OK and "full" in body and "id" in body:
             yield self._configured(ConfigPush.from_json(body))
-        elif code == 200 and "profile" in body and self._profile is not None:
-            if body["profile"] == config_id(self._profile):
-                self.state.profile_id = str(body["profile"])
-        elif code == 200 and "profile" in body.get("wants", ()) and self._profile is not None:
-            yield self._send_profile()
+        elif code == Code.OK and self._profile is not None:
+            if isinstance(profile, str) and profile == config_id(self._profile):
+                self.state.profile_id = profile
+            elif isinstance(wants, list) and "profile" in wants:
+                yield self._send_profile()
 
     def _configured(self, push: ConfigPush) -> Step:
         if push.full is not None:
