@@ -31,10 +31,11 @@ class HelloPlane:
         """Take the announcement, answer with the server's time, limits and planes, then send what differs."""
         assert isinstance(request, Hello)
         hello = HelloPayload.from_json(decode_json(payload) if payload else {})
+        as_assumed = hello.config == endpoint.holds and not endpoint.said_hello
+        if hello.config != endpoint.sent_now and not as_assumed:
+            endpoint.sent_now = None  # what attach sent, before this first word, was based on something else
         endpoint.said_hello = True
         endpoint.holds = hello.config
-        if hello.config != endpoint.sent_now:
-            endpoint.sent_now = None
         if hello.versions or hello.sdk:
             self._writer.set(endpoint.key, {"sdk": hello.sdk, "versions": dict(hello.versions or {})})
         self._downlink.answer(endpoint, request.rid, Code.OK, self._welcome(endpoint, hello))
