@@ -45,7 +45,7 @@ class BootstrapServer:
             max_packet_size=MAX_PACKET,
             max_subscriptions=4,
             max_topic_levels=4,
-            session_expiry_s=0,
+            max_session_expiry_s=0,
         )
         self._broker = Broker(limits, Hooks((asking,), (asking,), (asking,)))
         registry = CollectorRegistry()

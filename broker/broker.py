@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from broker.connection import Connection
 from broker.engine import Engine
 from broker.errors import BrokerStartError
 from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Refused
+from broker.properties import Properties
 from broker.reasons import Reason
 from broker.session import Session
 from broker.settings import BrokerSettings, Listener
@@ -32,7 +34,7 @@ class Broker:
     def __init__(self, settings: BrokerSettings | None = None, hooks: Hooks | None = None) -> None:
         self.settings = settings or BrokerSettings()
         self._hooks = hooks or Hooks()
-        self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later)
+        self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic)
         self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
         self._servers: list[asyncio.Server] = []
         self._transports: dict[Transport, None] = {}
@@ -74,10 +76,11 @@ class Broker:
             await asyncio.sleep(0)
 
     def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, exclude: Session | None = None
-    ) -> int:
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, properties: Properties | None = None,
+        exclude: Session | None = None,
+    ) -> int:  # fmt: skip
         """Publish as the host: past the gates, to every matching subscription but those of `exclude`; returns how many."""
-        return self.engine.publish(topic, payload, qos, retain, exclude)
+        return self.engine.publish(topic, payload, qos=qos, retain=retain, properties=properties, exclude=exclude)
 
     def session(self, namespace: str, client_id: str) -> Session | None:
         """The session of a client, connected or not."""
@@ -89,7 +92,7 @@ class Broker:
 
     def end_session(self, namespace: str, client_id: str) -> bool:
         """End a client's connection and forget its session; False when there is none."""
-        return self.engine.end_session(namespace, client_id, self.loop.time())
+        return self.engine.end_session(namespace, client_id)
 
     # What the transports use.
 
@@ -108,20 +111,30 @@ class Broker:
     def authenticate(self, connection: Connection, request: ConnectRequest) -> None:
         """Have the gates decide on a CONNECT."""
         if not self._hooks.authenticators and self.settings.allow_anonymous:
-            self.engine.admit(connection, request, ANONYMOUS, self.loop.time())
+            self.engine.admit(connection, request, ANONYMOUS)
             return
 
         def decided(verdict: Accepted | Refused) -> None:
             if isinstance(verdict, Refused):
                 self.engine.turn_away(connection, request, verdict)
             else:
-                self.engine.admit(connection, request, verdict, self.loop.time())
+                self.engine.admit(connection, request, verdict)
 
         gate_timeout_s = self.settings.gate_timeout_s
         asked = gates.authenticated(self._hooks.authenticators, request, timeout_s=gate_timeout_s)
         self._later(connection, asked, decided)
 
-    def _later(self, connection: Connection, asked: Awaitable[Any], then: Callable[[Any], None]) -> None:
+    def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
+        """Have the gate of the request's authentication method decide on one step."""
+        method = request.properties.authentication_method
+        gate = next((gate for gate in self._hooks.enhanced if gate.method == method), None)
+        if gate is None:
+            self.engine.turn_away(connection, request, Refused(Reason.BAD_AUTHENTICATION_METHOD, f"no method {method}"))
+            return
+        asked = gates.exchanged(gate, request, data, state, timeout_s=self.settings.gate_timeout_s)
+        self._later(connection, asked, connection.exchanged)
+
+    def _later(self, connection: Connection | None, asked: Awaitable[Any], then: Callable[[Any], None]) -> None:
         async def run() -> None:
             then(await asked)
 
@@ -158,7 +171,7 @@ class Broker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.engine.tick([transport.connection for transport in self._transports], self.loop.time())
+            self.engine.tick([transport.connection for transport in self._transports])
 
     async def _drain(self, drain_s: float) -> None:
         now = asyncio.get_running_loop().time  # a broker that never started can be stopped, too

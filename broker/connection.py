@@ -1,31 +1,32 @@
-"""Server side of one MQTT connection: packets and their legal order. No socket, no clock. Source: MQTT 3.1.1, sections 2 to 4.
+"""Server side of one MQTT connection: packets and their legal order. No socket. Source: MQTT 3.1.1 and 5.0, sections 2 to 4.
 
 The shell feeds bytes to `receive_data`, which never raises for what a peer sent, and writes what `outgoing` holds: one
-parse loop per read, one write per turn. Rules of the hot path: no task, future, log call or formatted text per message; a
-topic's permission, handler and matches are looked up once per session and kept (`Route`).
+parse loop per read, one write per turn. What is published is `broker.incoming`'s, what is delivered comes through `publish`.
 
 A gate that needs time, or a handler that holds too many messages, pauses the connection: later bytes wait unparsed.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
-from broker import packets
+from broker import packets, properties
 from broker.errors import RemoteProtocolError
-from broker.hooks import ConnectRequest, DetachCause, Peer, PublishHandler, Refused
-from broker.packets import Kind, acknowledgement
+from broker.hooks import Accepted, Challenge, ConnectRequest, DetachCause, Peer, Refused
+from broker.incoming import Incoming
+from broker.message import Message, Writer5, encode
+from broker.packets import LEVEL_5, Kind
+from broker.properties import NONE, Properties
 from broker.reasons import Reason, connack_return_code
 
 if TYPE_CHECKING:
     from broker.engine import Engine
-    from broker.router import Match
     from broker.session import Session
 
-MAX_ROUTES: Final = 1024  # topics whose route a connection keeps
+MAX_LENGTH_BYTES: Final = 4  # of a remaining length: section 2.1.4
 
 
 class Phase(Enum):
@@ -41,7 +42,11 @@ class Shell(Protocol):
     """What a connection needs of the world around it. The transport implements it."""
 
     def authenticate(self, connection: Connection, request: ConnectRequest) -> None:
-        """Have the gates decide; `Engine.admit` or `Connection.refused` follows."""
+        """Have the gates decide; `Engine.admit` or `Engine.turn_away` follows."""
+        ...
+
+    def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
+        """Have the gate of the request's authentication method decide; `Connection.exchanged` follows."""
         ...
 
     def pause_reading(self) -> None:
@@ -61,46 +66,13 @@ class Shell(Protocol):
         ...
 
 
-class Route:
-    """What becomes of one topic of one session, looked up once."""
-
-    __slots__ = ("handler", "matches", "name", "refused", "retain", "routed", "topic", "version")
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic  # canonical
-        self.name = topic.encode()
-        self.handler: PublishHandler | None = None
-        self.retain = True
-        self.routed = True
-        self.refused: Refused | None = None
-        self.matches: tuple[Match, ...] = ()
-        self.version = -1  # of the router, for which `matches` holds
-
-
-class Pending:
-    """A message whose acknowledgement waits: for its handler, or for the one before it."""
-
-    __slots__ = ("connection", "done", "kind", "packet_id", "payload", "qos", "retain", "route")
-
-    def __init__(
-        self, connection: Connection, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int
-    ) -> None:
-        self.connection = connection
-        self.route = route
-        self.payload = payload
-        self.qos = qos
-        self.retain = retain
-        self.packet_id = packet_id
-        self.kind = Kind.PUBREC if qos == 2 else Kind.PUBACK
-        self.done = False
-
-
 class Connection:
     """One connection, from its first byte to its last."""
 
     __slots__ = (
-        "_acks", "_buffer", "_engine", "_max_packet", "_parsing", "_readers", "_routes", "_unsettled", "cause", "congested", "dirty",
-        "keep_alive_s", "last_read_s", "level", "opened_s", "outgoing", "paused", "peer", "phase", "session", "shell",
+        "_authenticating", "_buffer", "_engine", "_max_packet", "_parsing", "_request", "_state", "_writer", "cause",
+        "congested", "dirty", "incoming", "keep_alive_s", "last_read_s", "level", "open", "opened_s", "outgoing", "paused",
+        "peer", "phase", "session", "shares", "shell", "tells_reasons",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, peer: Peer, shell: Shell, now_s: float) -> None:
@@ -108,32 +80,28 @@ class Connection:
         self.peer = peer
         self.shell = shell
         self.phase: Phase = Phase.AWAIT_CONNECT
+        self.open = False
         self.session: Session | None = None
+        self.incoming = Incoming(self, engine)
         self.level = packets.LEVEL_311
         self.keep_alive_s = 0
         self.opened_s = self.last_read_s = now_s
         self.outgoing: list[bytes] = []
         self.dirty = False  # in the engine's list of connections to flush
         self.congested = False  # the shell's write buffer is full
+        self.shares = True  # a QoS 0 PUBLISH has the same bytes for this client as for every other of its version
+        self.tells_reasons = True  # the client wants reason strings
         self.paused = False
         self.cause = DetachCause.LOST
+        self._writer: Writer5 | None = None
+        self._request: ConnectRequest | None = None  # kept for an enhanced authentication
+        self._state: object = None  # of the challenge that is out
+        self._authenticating = False  # a challenge is out, or its answer with the gate
         self._buffer = b""
         self._parsing = False
         self._max_packet = engine.settings.max_packet_size_connect
-        self._routes: dict[bytes, Route] = {}
-        self._acks: deque[Pending] = deque()
-        self._unsettled = 0
-        self._readers: Mapping[int, Callable[[bytes], None]] = {
-            Kind.CONNECT: self._on_connect,
-            Kind.PUBACK: self._on_puback,
-            Kind.PUBREC: self._on_pubrec,
-            Kind.PUBREL: self._on_pubrel,
-            Kind.PUBCOMP: self._on_puback,
-            Kind.SUBSCRIBE: self._on_subscribe,
-            Kind.UNSUBSCRIBE: self._on_unsubscribe,
-            Kind.PINGREQ: self._on_pingreq,
-            Kind.DISCONNECT: self._on_disconnect,
-        }
+
+    # What goes out.
 
     def put(self, packet: bytes) -> None:
         """Add to what goes out with the next flush."""
@@ -141,6 +109,44 @@ class Connection:
         if not self.dirty:
             self.dirty = True
             self._engine.flush_later(self)
+
+    def publish(self, message: Message, packet_id: int, *, dup: bool = False) -> bool:
+        """Send a PUBLISH; False when the client does not take one so large."""
+        if self._writer is None:
+            self.put(encode(message, packet_id, dup=dup))
+            return True
+        packet = self._writer.encode(message, packet_id, dup=dup)
+        if packet is None:
+            return False
+        self.put(packet)
+        return True
+
+    def tell(self, write: Callable[[Properties], bytes], said: Properties) -> None:
+        """Send a packet of MQTT 5.0; without reason string and user properties if it were larger than the client takes.
+
+        [MQTT-3.2.2-19], [MQTT-3.2.2-20], [MQTT-3.4.2-2], [MQTT-3.14.2-3] and their like.
+        """
+        packet = write(said)
+        if self._writer is not None and not self._writer.takes(packet):
+            packet = write(replace(said, reason_string=None, user_properties=()))
+        self.put(packet)
+
+    def close(
+        self, cause: DetachCause, reason: Reason | None = None, text: str = "", server_reference: str | None = None
+    ) -> None:
+        """End the connection from this side; what is in `outgoing` still goes out, and an MQTT 5.0 client is told why."""
+        if self.phase is Phase.CLOSED:
+            return
+        if self.open and self.level == LEVEL_5 and reason is not None:
+            said = Properties(reason_string=text or None, server_reference=server_reference)
+            self.tell(lambda told: packets.disconnect(reason, told), said)
+        self.cause = cause
+        self.phase = Phase.CLOSED
+        self.open = False
+        self._buffer = b""
+        self.shell.close(cause, reason, text)
+
+    # What comes in.
 
     def receive_data(self, data: bytes, now_s: float) -> None:
         """Take one read. Never raises for what a peer sent; after a mistake the connection is closed, later bytes are ignored."""
@@ -176,51 +182,61 @@ class Connection:
         if not self.paused and not self.closed:
             self.shell.resume_reading()
 
-    def close(self, cause: DetachCause, reason: Reason | None = None, text: str = "") -> None:
-        """End the connection from this side; what is in `outgoing` still goes out."""
-        if self.phase is Phase.CLOSED:
-            return
-        self.cause = cause
-        self.phase = Phase.CLOSED
-        self._buffer = b""
-        self.shell.close(cause, reason, text)
+    # Verdicts.
 
-    def accepted(self, session: Session, *, session_present: bool, keep_alive_s: int) -> None:
-        """The verdict on CONNECT: welcome."""
-        self.phase = Phase.OPEN
+    def accepted(self, session: Session, *, session_present: bool, keep_alive_s: int, said: Properties | None) -> None:
+        """The verdict on CONNECT: welcome. `said`: what an MQTT 5.0 client is told with it."""
+        self.phase, self.open = Phase.OPEN, True
         self.session = session
         self.keep_alive_s = keep_alive_s
         self._max_packet = self._engine.settings.max_packet_size
-        self.put(packets.connack(0, session_present=session_present))
+        if said is None:
+            self.put(packets.connack(0, session_present=session_present))
+        else:
+            self.tell(lambda told: packets.connack_5(0, told, session_present=session_present), said)
 
     def refused(self, refused: Refused) -> None:
         """The verdict on CONNECT: no."""
-        self.put(packets.connack(connack_return_code(refused.reason), session_present=False))  # [MQTT-3.2.2-4]
+        if self.level == LEVEL_5:
+            said = Properties(reason_string=refused.text or None, server_reference=refused.server_reference)
+            self.tell(lambda told: packets.connack_5(refused.reason, told), said)
+        else:
+            self.put(packets.connack(connack_return_code(refused.reason), session_present=False))  # [MQTT-3.2.2-4]
         self.close(DetachCause.HOST, refused.reason, refused.text)
 
     def subscribed(self, packet_id: int, codes: list[int]) -> None:
         """The verdict on SUBSCRIBE."""
-        self.put(packets.suback(packet_id, codes))
-
-    def settled(self, pending: Pending, *, refused: bool) -> None:
-        """A held message is done: acknowledge what can be, in the order of the PUBLISHes [MQTT-4.6.0-2]."""
-        pending.done = True
-        self._unsettled -= 1
-        acks = self._acks
-        while acks and acks[0].done:
-            self._acknowledge(acks.popleft())
-        if self.paused and self.phase is Phase.OPEN and self._unsettled < self._engine.settings.max_unsettled:
-            self.resume()
+        self.put(packets.suback(packet_id, codes, self.level))
 
     def forget_routes(self) -> None:
         """Ask the authorizers anew."""
-        self._routes.clear()
+        self.incoming.forget_routes()
 
-    def keep_route(self, raw: bytes, route: Route) -> None:
-        """Keep what was found out about a topic."""
-        if len(self._routes) >= MAX_ROUTES:
-            self._routes.clear()
-        self._routes[raw] = route
+    def exchanged(self, verdict: Challenge | Accepted | Refused) -> None:
+        """The verdict on one step of an enhanced authentication (MQTT 5.0, section 4.12)."""
+        request = self._request
+        if self.closed or request is None:
+            return
+        method = request.properties.authentication_method
+        self._authenticating = isinstance(verdict, Challenge)
+        if isinstance(verdict, Challenge):
+            self._state = verdict.state
+            said = Properties(authentication_method=method, authentication_data=verdict.data)
+            self.put(packets.auth(Reason.CONTINUE_AUTHENTICATION, said))
+            self.resume()
+        elif self.phase is Phase.AUTHENTICATING:
+            if isinstance(verdict, Refused):
+                self._engine.turn_away(self, request, verdict)
+            else:
+                self._engine.admit(self, request, verdict)
+        elif isinstance(verdict, Refused):  # a session that is authenticated again: section 4.12.1
+            self.close(DetachCause.HOST, verdict.reason, verdict.text)
+        else:
+            said = Properties(authentication_method=method, authentication_data=verdict.properties.authentication_data)
+            self.put(packets.auth(Reason.SUCCESS, said))
+            self.resume()
+
+    # Parsing.
 
     def _parse(self, data: bytes) -> None:
         position = 0
@@ -236,6 +252,7 @@ class Connection:
     def _packets(self, data: bytes) -> int:
         """Handle each whole packet; returns where the first incomplete or unhandled one begins."""
         position, end = 0, len(data)
+        publish = self.incoming.publish
         while end - position >= 2:
             first = data[position]
             length = data[position + 1]
@@ -250,12 +267,12 @@ class Connection:
             if stop > end:
                 self._check_first(first)
                 return position
-            if first & 0xF0 == 0x30 and self.phase is Phase.OPEN:
-                if not self._on_publish(first, data, body, stop):
+            if first & 0xF0 == 0x30 and self.open:
+                if not publish(first, data, body, stop):
                     return position
             else:
                 self._check_first(first)
-                self._readers[first >> 4](data[body:stop])
+                self._HANDLERS[first >> 4](self, data[body:stop])
             position = stop
             if self.paused or self.closed:
                 return position
@@ -264,15 +281,15 @@ class Connection:
         return position
 
     def _long_length(self, data: bytes, position: int) -> tuple[int, int]:
-        """(remaining length, where the body begins), or (0, 0) when the header is incomplete. Section 2.2.3."""
+        """(remaining length, where the body begins), or (0, 0) when the header is incomplete. Section 2.1.4."""
         length = shift = 0
-        for index in range(position + 1, min(position + 5, len(data))):
+        for index in range(position + 1, min(position + 1 + MAX_LENGTH_BYTES, len(data))):
             digit = data[index]
             length |= (digit & 0x7F) << shift
             if digit < 128:
                 return length, index + 1
             shift += 7
-        if shift == 28:
+        if shift == 7 * MAX_LENGTH_BYTES:
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, "remaining length of more than four bytes")
         return 0, 0
 
@@ -281,32 +298,35 @@ class Connection:
         kind = first >> 4
         if self.phase is Phase.AWAIT_CONNECT and kind != Kind.CONNECT:  # [MQTT-3.1.0-1]
             raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "the first packet is not CONNECT")
-        if self.phase is Phase.OPEN and kind == Kind.CONNECT:  # [MQTT-3.1.0-2]
+        if self.phase is Phase.AUTHENTICATING and kind not in (Kind.AUTH, Kind.DISCONNECT):  # [MQTT-3.1.2-30]
+            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "before the CONNACK only AUTH may come")
+        if self.open and kind == Kind.CONNECT:  # [MQTT-3.1.0-2]
             raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "a second CONNECT")
         if kind == Kind.PUBLISH:
             return
-        if kind not in self._readers:
+        if kind not in self._HANDLERS or (kind == Kind.AUTH and self.level != LEVEL_5):
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"packet type {kind} is not a client's")
-        if first & 0x0F != packets.FLAGS[Kind(kind)]:  # [MQTT-2.2.2-2]
+        if first & 0x0F != packets.FLAGS[Kind(kind)]:
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"flags {first & 0x0F} of packet type {kind}")
 
     def _failed(self, error: RemoteProtocolError) -> None:
-        if isinstance(error, packets.UnsupportedLevelError):
-            if error.level == packets.LEVEL_5:
-                self.put(packets.connack_5(error.reason))
-            else:
-                self.put(packets.connack(1, session_present=False))
         self._engine.stats.protocol_errors += 1
+        if isinstance(error, packets.ConnectError):
+            self._answer_connect_error(error)
+        elif self.phase is Phase.AUTHENTICATING and self.level == LEVEL_5:
+            self.put(packets.connack_5(error.reason, Properties(reason_string=str(error))))
         self.close(DetachCause.PROTOCOL_ERROR, error.reason, str(error))
+
+    def _answer_connect_error(self, error: packets.ConnectError) -> None:
+        if error.level & 0x7F >= LEVEL_5:  # a later version can read the reason code; the high bit marks a bridge
+            said = Properties(reason_string=str(error)) if error.level == LEVEL_5 else NONE
+            self.put(packets.connack_5(error.reason, said))
+        elif error.reason is Reason.UNSUPPORTED_PROTOCOL_VERSION:
+            self.put(packets.connack(1, session_present=False))
 
     def _on_connect(self, body: bytes) -> None:
         connect = packets.read_connect(body)
         self.level = connect.level
-        if not connect.client_id and not connect.clean_start:  # [MQTT-3.1.3-8]
-            self.refused(Refused(Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"))
-            return
-        self.phase = Phase.AUTHENTICATING
-        self.pause()
         request = ConnectRequest(
             client_id=connect.client_id,
             username=connect.username,
@@ -316,121 +336,93 @@ class Connection:
             protocol_level=connect.level,
             will=connect.will,
             peer=self.peer,
+            properties=connect.properties,
         )
-        self.shell.authenticate(self, request)
-
-    def _on_publish(self, first: int, data: bytes, at: int, stop: int) -> bool:
-        """Handle one PUBLISH; False: its permission is being looked up, handle it again then."""
-        qos = first >> 1 & 3
-        payload_at = at + 2 + (data[at] << 8 | data[at + 1]) if stop - at >= 2 else stop + 1
-        raw = data[at + 2 : payload_at]
-        packet_id = 0
-        if qos:
-            packet_id = data[payload_at] << 8 | data[payload_at + 1] if payload_at + 2 <= stop else 0
-            payload_at += 2
-            if packet_id == 0 or qos == 3:  # [MQTT-2.3.1-1], [MQTT-3.3.1-4]
-                raise RemoteProtocolError(Reason.MALFORMED_PACKET, "PUBLISH without a packet id, or with QoS 3")
-        if payload_at > stop:
-            raise RemoteProtocolError(Reason.MALFORMED_PACKET, "PUBLISH shorter than its topic")
-        route = self._routes.get(raw)
-        if route is None:
-            route = self._engine.look_up(self, raw)
-            if route is None:
-                return False
-        self._engine.stats.received += 1
-        if qos == 2 and self._repeated(packet_id):
-            return True
-        retain = first & 1 == 1 and route.retain
-        if route.handler is not None or route.refused is not None:
-            self._handled(route, data[payload_at:stop], qos, retain, packet_id)
-            return True
-        self._engine.route(route, data[payload_at:stop], qos, retain)
-        if qos:
-            self._acknowledge_in_order(route, qos, packet_id)
-        return True
-
-    def _repeated(self, packet_id: int) -> bool:
-        """Whether a QoS 2 message was taken before; it is then only acknowledged again [MQTT-4.3.3-2]."""
-        assert self.session is not None
-        if packet_id not in self.session.received:
-            self.session.received.add(packet_id)
-            return False
-        if not any(pending.packet_id == packet_id for pending in self._acks):
-            self.put(acknowledgement(Kind.PUBREC, packet_id))
-        return True
-
-    def _handled(self, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int) -> None:
-        """A message that the host handles, or that was refused: not on the path of plain routing."""
-        session = self.session
-        assert session is not None
-        if route.refused is not None:
-            self._engine.publish_refused(session, route)
-            if qos:
-                self._acknowledge_in_order(route, qos, packet_id)
+        if connect.level == LEVEL_5:
+            self._prepare_5(connect.properties)
+        elif not connect.client_id and not connect.clean_start:  # [MQTT-3.1.3-8] of 3.1.1
+            self.refused(Refused(Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"))
             return
-        assert route.handler is not None
-        ticket = 0
-        if qos:
-            session.ticket = ticket = session.ticket + 1
-        try:
-            done = route.handler(session, route.topic, payload, qos, ticket)
-        except Exception:  # noqa: BLE001  a host's mistake: told to its log, never acknowledged
-            self._engine.handler_failed(self, route)
-            return
-        if done or not ticket:
-            if route.routed and self.phase is Phase.OPEN:
-                self._engine.route(route, payload, qos, retain)
-            if qos and done:
-                self._acknowledge_in_order(route, qos, packet_id)
-            return
-        pending = Pending(self, route, payload, qos, retain, packet_id)
-        self._acks.append(pending)
-        session.pending[ticket] = pending
-        self._unsettled += 1
-        if self._unsettled >= self._engine.settings.max_unsettled:
-            self.pause()
-
-    def _acknowledge_in_order(self, route: Route, qos: int, packet_id: int) -> None:
-        if self._acks:
-            waiting = Pending(self, route, b"", qos, retain=False, packet_id=packet_id)
-            waiting.done = True
-            self._acks.append(waiting)
-        elif qos == 1:
-            self.put(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+        self.phase = Phase.AUTHENTICATING
+        self.pause()
+        if connect.properties.authentication_method is None:
+            self.shell.authenticate(self, request)
         else:
-            self.put(acknowledgement(Kind.PUBREC, packet_id))
+            self._request, self._authenticating = request, True
+            self.shell.exchange(self, request, connect.properties.authentication_data, None)
 
-    def _acknowledge(self, pending: Pending) -> None:
-        if self.phase is Phase.OPEN:
-            self.put(acknowledgement(pending.kind, pending.packet_id))
+    def _prepare_5(self, said: Properties) -> None:
+        aliases = min(said.topic_alias_maximum or 0, self._engine.settings.topic_alias_maximum)
+        self._writer = Writer5(said.maximum_packet_size, aliases, self._engine.clock)
+        self.shares = self._writer.plain
+        self.tells_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
 
     def _on_puback(self, body: bytes) -> None:
         assert self.session is not None
-        self.session.acknowledged(packets.read_packet_id(body))
+        self.session.acknowledged(packets.read_acknowledgement(body, self.level)[0], Kind.PUBACK)
+
+    def _on_pubcomp(self, body: bytes) -> None:
+        assert self.session is not None
+        self.session.acknowledged(packets.read_acknowledgement(body, self.level)[0], Kind.PUBCOMP)
 
     def _on_pubrec(self, body: bytes) -> None:
         assert self.session is not None
-        self.session.received_by_client(packets.read_packet_id(body))
+        self.session.received_by_client(*packets.read_acknowledgement(body, self.level))
 
     def _on_pubrel(self, body: bytes) -> None:
-        assert self.session is not None
-        packet_id = packets.read_packet_id(body)
-        self.session.received.discard(packet_id)
-        self.put(acknowledgement(Kind.PUBCOMP, packet_id))
+        self.incoming.released(packets.read_acknowledgement(body, self.level)[0])
 
     def _on_subscribe(self, body: bytes) -> None:
-        packet_id, wanted = packets.read_subscribe(body)
-        self._engine.subscribe(self, packet_id, wanted)
+        packet_id, wanted, identifier = packets.read_subscribe(body, self.level)
+        self._engine.subscribing.subscribe(self, packet_id, wanted, identifier)
 
     def _on_unsubscribe(self, body: bytes) -> None:
-        packet_id, filters = packets.read_unsubscribe(body)
-        self._engine.unsubscribe(self, filters)
-        self.put(packets.unsuback(packet_id))  # [MQTT-3.10.4-4]
+        packet_id, filters = packets.read_unsubscribe(body, self.level)
+        codes = self._engine.subscribing.unsubscribe(self, filters)
+        self.put(packets.unsuback(packet_id, codes, self.level))  # [MQTT-3.10.4-4]
 
     def _on_pingreq(self, body: bytes) -> None:
+        if body:
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, "a PINGREQ has no body")
         self.put(packets.PINGRESP)  # [MQTT-3.12.4-1]
 
     def _on_disconnect(self, body: bytes) -> None:
-        assert self.session is not None
-        self.session.will = None  # [MQTT-3.14.4-3]
+        if self.level != LEVEL_5:
+            if body:
+                raise RemoteProtocolError(Reason.MALFORMED_PACKET, "a DISCONNECT has no body")
+            reason, said = 0, NONE
+        else:
+            reason, said = packets.read_reason(body, properties.DISCONNECT)
+        session = self.session
+        if session is not None:
+            if said.session_expiry_s is not None:
+                self._engine.expiry_changed(session, said.session_expiry_s)
+            if reason != Reason.DISCONNECT_WITH_WILL:
+                session.will = None  # [MQTT-3.14.4-3]
         self.close(DetachCause.CLIENT)
+
+    def _on_auth(self, body: bytes) -> None:
+        reason, said = packets.read_reason(body, properties.AUTH)
+        request = self._request
+        if request is None or said.authentication_method != request.properties.authentication_method:
+            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "AUTH with another method than CONNECT")  # [MQTT-4.12.0-5]
+        answers = reason == Reason.CONTINUE_AUTHENTICATION and self._authenticating
+        if not answers and not (reason == Reason.REAUTHENTICATE and self.open and not self._authenticating):
+            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, f"AUTH with reason {reason:#04x} has no place here")
+        state, self._state = (self._state if answers else None), None
+        self._authenticating = True
+        self.pause()
+        self.shell.exchange(self, request, said.authentication_data, state)
+
+    _HANDLERS: ClassVar[Mapping[int, Callable[[Connection, bytes], None]]] = {
+        Kind.CONNECT: _on_connect,
+        Kind.PUBACK: _on_puback,
+        Kind.PUBREC: _on_pubrec,
+        Kind.PUBREL: _on_pubrel,
+        Kind.PUBCOMP: _on_pubcomp,
+        Kind.SUBSCRIBE: _on_subscribe,
+        Kind.UNSUBSCRIBE: _on_unsubscribe,
+        Kind.PINGREQ: _on_pingreq,
+        Kind.DISCONNECT: _on_disconnect,
+        Kind.AUTH: _on_auth,
+    }

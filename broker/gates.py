@@ -9,7 +9,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
-from broker.hooks import Accepted, Authenticator, Authorizer, ConnectRequest, PublishGrant, Refused, SubscribeGrant
+from broker.hooks import (
+    Accepted,
+    Authenticator,
+    Authorizer,
+    Challenge,
+    ConnectRequest,
+    EnhancedAuthenticator,
+    PublishGrant,
+    Refused,
+    SubscribeGrant,
+)
 from broker.reasons import Reason
 from broker.session import Session
 
@@ -27,6 +37,14 @@ async def authenticated(
             return verdict
         first = first or verdict
     return first or Refused(Reason.NOT_AUTHORIZED, "nobody vouches for clients here")
+
+
+async def exchanged(
+    gate: EnhancedAuthenticator, request: ConnectRequest, data: bytes | None, state: object, *, timeout_s: float
+) -> Challenge | Accepted | Refused:
+    """One step of an enhanced authentication."""
+    verdict: Challenge | Accepted | Refused = await _decided(gate.exchange(request, data, state), gate.name, timeout_s)
+    return verdict
 
 
 def publish_verdict(gates: Sequence[Authorizer], session: Session, topic: str) -> PublishGrant | Refused | list[Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from broker.properties import NONE, Properties
 from broker.reasons import Reason
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Will:
     payload: bytes
     qos: int
     retain: bool
+    delay_s: int = 0
+    properties: bytes = b""  # those that are passed on, encoded
+    expiry_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class ConnectRequest:
     protocol_level: int
     will: Will | None
     peer: Peer
+    properties: Properties = NONE  # of MQTT 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +64,24 @@ class Accepted:
     namespace: str
     principal: object  # the host's own; the engine carries it and never looks inside
     client_id: str | None = None  # in place of the one that the client sent
+    properties: Properties = NONE  # for the CONNACK: authentication data, user properties, response information
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refusal: the code for the peer, the text for logs and observers."""
+    """A refusal: the code for the peer, the text for logs, observers and MQTT 5.0's reason string."""
 
     reason: Reason
     text: str
+    server_reference: str | None = None  # with USE_ANOTHER_SERVER or SERVER_MOVED: where to go
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """An enhanced authentication goes on: what the client is sent, and what the hook wants back with the client's answer."""
+
+    data: bytes | None
+    state: object = None
 
 
 PublishHandler = Callable[["Session", str, bytes, int, int], bool]
@@ -123,6 +138,23 @@ class Authenticator(Protocol):
 
     async def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
         """Decide on a CONNECT."""
+        ...
+
+
+@runtime_checkable
+class EnhancedAuthenticator(Protocol):
+    """Gate of CONNECTs that name its authentication method (MQTT 5.0, section 4.12), in place of the authenticators."""
+
+    name: str
+    method: str
+
+    async def exchange(
+        self, request: ConnectRequest, data: bytes | None, state: object
+    ) -> Challenge | Accepted | Refused:
+        """Decide on one step: `data` is the client's, `state` that of the challenge before (None at the beginning).
+
+        Called anew, with the state None, when a client authenticates again; its session stays the same.
+        """
         ...
 
 
@@ -204,3 +236,4 @@ class Hooks:
     authenticators: tuple[Authenticator, ...] = ()
     authorizers: tuple[Authorizer, ...] = ()
     observers: tuple[object, ...] = ()
+    enhanced: tuple[EnhancedAuthenticator, ...] = ()

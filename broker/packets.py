@@ -1,20 +1,22 @@
-"""MQTT 3.1.1 control packets other than PUBLISH, between bytes and values (section 3). PUBLISH is read where it is handled.
+"""MQTT control packets other than PUBLISH, between bytes and values. PUBLISH is read and written where it is handled.
 
-Readers take the packet's body and raise RemoteProtocolError; writers give whole packets.
+MQTT 3.1, 3.1.1 and 5.0: `level` is the protocol level of the connection (3, 4, 5). Section numbers are those of MQTT 5.0 unless said
+otherwise. Readers take the packet's body and raise RemoteProtocolError; writers give whole packets.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-from broker import topics
+from broker import properties, topics
 from broker.errors import RemoteProtocolError
 from broker.hooks import Will
+from broker.properties import NONE, Properties
 from broker.reasons import Reason
 
 
 class Kind(IntEnum):
-    """Control packet types (section 2.2.1)."""
+    """Control packet types (section 2.1.2)."""
 
     CONNECT = 1
     CONNACK = 2
@@ -30,15 +32,15 @@ class Kind(IntEnum):
     PINGREQ = 12
     PINGRESP = 13
     DISCONNECT = 14
+    AUTH = 15
 
 
 PINGRESP: Final = b"\xd0\x00"
-MAX_REMAINING: Final = 268_435_455  # section 2.2.3
 
-# Flags that the fixed header of each packet must have: [MQTT-2.2.2-2].
+# Flags that the fixed header of each client's packet must have: [MQTT-2.2.2-2] of 3.1.1, [MQTT-2.1.3-1] of 5.0.
 FLAGS: Final = {
     Kind.CONNECT: 0, Kind.PUBACK: 0, Kind.PUBREC: 0, Kind.PUBREL: 2, Kind.PUBCOMP: 0, Kind.SUBSCRIBE: 2,
-    Kind.UNSUBSCRIBE: 2, Kind.PINGREQ: 0, Kind.DISCONNECT: 0,
+    Kind.UNSUBSCRIBE: 2, Kind.PINGREQ: 0, Kind.DISCONNECT: 0, Kind.AUTH: 0,
 }  # fmt: skip
 
 LEVEL_31: Final = 3
@@ -58,13 +60,24 @@ class Connect:
     username: str | None
     password: bytes | None
     will: Will | None
+    properties: Properties
 
 
-class UnsupportedLevelError(RemoteProtocolError):
-    """A CONNECT of a protocol version that is not spoken here."""
+class Wanted(NamedTuple):
+    """One filter of a SUBSCRIBE with its options (section 3.8.3.1)."""
 
-    def __init__(self, level: int) -> None:
-        super().__init__(Reason.UNSUPPORTED_PROTOCOL_VERSION, f"protocol level {level}")
+    topic_filter: str
+    qos: int
+    no_local: bool = False
+    retain_as_published: bool = False
+    retain_handling: int = 0  # 0: send what is retained; 1: only if the subscription is new; 2: never
+
+
+class ConnectError(RemoteProtocolError):
+    """A CONNECT that is wrong; `level` is the protocol level that it named, so that it can be answered."""
+
+    def __init__(self, reason: Reason, text: str, level: int) -> None:
+        super().__init__(reason, text)
         self.level = level
 
 
@@ -91,6 +104,10 @@ class _Reader:
     def text(self) -> str:
         return topics.decode(self.binary())
 
+    def properties(self, allowed: frozenset[int]) -> tuple[Properties, bytes]:
+        found, forwarded, self._at = properties.read(self._body, self._at, len(self._body), allowed)
+        return found, forwarded
+
     def _take(self, count: int) -> bytes:
         end = self._at + count
         if end > len(self._body):
@@ -101,59 +118,92 @@ class _Reader:
 
 
 def read_connect(body: bytes) -> Connect:
-    """Section 3.1. Raises: UnsupportedLevelError, RemoteProtocolError."""
+    """Section 3.1. Raises: ConnectError, RemoteProtocolError."""
     reader = _Reader(body)
     name, level = reader.text(), reader.byte()
-    if name not in _NAMES.values():
-        raise RemoteProtocolError(
-            Reason.UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT"
-        )  # [MQTT-3.1.2-1]
-    if level not in (LEVEL_31, LEVEL_311) or _NAMES[level] != name:
-        raise UnsupportedLevelError(level)  # [MQTT-3.1.2-2]
+    if name not in _NAMES.values():  # [MQTT-3.1.2-1]
+        raise RemoteProtocolError(Reason.UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT")
+    if _NAMES.get(level) != name:  # [MQTT-3.1.2-2]
+        raise ConnectError(Reason.UNSUPPORTED_PROTOCOL_VERSION, f"protocol level {level}", level)
+    try:
+        return _read_connect(reader, level)
+    except RemoteProtocolError as error:
+        raise ConnectError(error.reason, str(error), level) from error
+
+
+def _read_connect(reader: _Reader, level: int) -> Connect:
     flags, keep_alive_s = reader.byte(), reader.number()
-    _check_connect_flags(flags)
+    _check_connect_flags(flags, level)
+    said = reader.properties(properties.CONNECT)[0] if level == LEVEL_5 else NONE
+    if said.authentication_data is not None and said.authentication_method is None:  # section 3.1.2.11.10
+        raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "authentication data without a method")
     client_id = reader.text()
-    will = None
-    if flags & 0x04:
-        topic, payload = reader.text(), reader.binary()
-        will = Will(topic, payload, flags >> 3 & 3, retain=bool(flags & 0x20))
+    will = _read_will(reader, flags, level) if flags & 0x04 else None
     username = reader.text() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None
     if not reader.done:
         raise RemoteProtocolError(Reason.MALFORMED_PACKET, "bytes behind the last field of CONNECT")
-    return Connect(level, client_id, bool(flags & 0x02), keep_alive_s, username, password, will)
+    return Connect(level, client_id, bool(flags & 0x02), keep_alive_s, username, password, will, said)
 
 
-def _check_connect_flags(flags: int) -> None:
+def _read_will(reader: _Reader, flags: int, level: int) -> Will:
+    said, forwarded = reader.properties(properties.WILL) if level == LEVEL_5 else (NONE, b"")
+    topic, payload = reader.text(), reader.binary()
+    return Will(
+        topic,
+        payload,
+        flags >> 3 & 3,
+        retain=bool(flags & 0x20),
+        delay_s=said.will_delay_s or 0,
+        properties=forwarded,
+        expiry_s=said.message_expiry_s,
+    )
+
+
+def _check_connect_flags(flags: int, level: int) -> None:
     if flags & 0x01:  # [MQTT-3.1.2-3]
         raise RemoteProtocolError(Reason.MALFORMED_PACKET, "reserved bit of the connect flags")
     if not flags & 0x04 and flags & 0x38:  # [MQTT-3.1.2-11], [MQTT-3.1.2-13], [MQTT-3.1.2-15]
         raise RemoteProtocolError(Reason.MALFORMED_PACKET, "will QoS or retain without a will")
-    if flags & 0x18 == 0x18:  # [MQTT-3.1.2-14]
+    if flags & 0x18 == 0x18:  # [MQTT-3.1.2-14] of 3.1.1, [MQTT-3.1.2-12] of 5.0
         raise RemoteProtocolError(Reason.MALFORMED_PACKET, "will QoS 3")
-    if flags & 0x40 and not flags & 0x80:  # [MQTT-3.1.2-22]
+    if level != LEVEL_5 and flags & 0x40 and not flags & 0x80:  # [MQTT-3.1.2-22] of 3.1.1; 5.0 allows it
         raise RemoteProtocolError(Reason.MALFORMED_PACKET, "password without user name")
 
 
-def read_subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
-    """Packet id and (filter, QoS) pairs of SUBSCRIBE (section 3.8). Raises: RemoteProtocolError."""
+def read_subscribe(body: bytes, level: int) -> tuple[int, list[Wanted], int | None]:
+    """Packet id, filters and subscription identifier of SUBSCRIBE (section 3.8). Raises: RemoteProtocolError."""
     reader = _Reader(body)
     packet_id = _packet_id(reader)
+    said = reader.properties(properties.SUBSCRIBE)[0] if level == LEVEL_5 else NONE
     wanted = []
     while not reader.done:
-        topic_filter, qos = reader.text(), reader.byte()
-        if qos > 2:  # [MQTT-3-8.3-4]
-            raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"requested QoS {qos}")
-        wanted.append((topic_filter, qos))
-    if not wanted:  # [MQTT-3.8.3-3]
+        topic_filter, options = reader.text(), reader.byte()
+        wanted.append(_wanted(topic_filter, options, level))
+    if not wanted:  # [MQTT-3.8.3-3] of 3.1.1, [MQTT-3.8.3-2] of 5.0
         raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "SUBSCRIBE without a filter")
-    return packet_id, wanted
+    return packet_id, wanted, next(iter(said.subscription_identifiers), None)
 
 
-def read_unsubscribe(body: bytes) -> tuple[int, list[str]]:
+def _wanted(topic_filter: str, options: int, level: int) -> Wanted:
+    qos = options & 0x03
+    reserved = options & 0xC0 if level == LEVEL_5 else options & 0xFC
+    if qos == 3 or reserved:  # [MQTT-3-8.3-4] of 3.1.1, [MQTT-3.8.3-5] of 5.0
+        raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"subscription options {options:#04x}")
+    wanted = Wanted(topic_filter, qos, bool(options & 0x04), bool(options & 0x08), options >> 4 & 3)
+    if wanted.retain_handling == 3:
+        raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "retain handling 3")
+    if wanted.no_local and topic_filter.startswith(topics.SHARE):  # [MQTT-3.8.3-4]
+        raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "no local on a shared subscription")
+    return wanted
+
+
+def read_unsubscribe(body: bytes, level: int) -> tuple[int, list[str]]:
     """Packet id and filters of UNSUBSCRIBE (section 3.10). Raises: RemoteProtocolError."""
     reader = _Reader(body)
     packet_id = _packet_id(reader)
+    if level == LEVEL_5:
+        reader.properties(properties.UNSUBSCRIBE)
     filters = []
     while not reader.done:
         filters.append(reader.text())
@@ -162,60 +212,86 @@ def read_unsubscribe(body: bytes) -> tuple[int, list[str]]:
     return packet_id, filters
 
 
-def read_packet_id(body: bytes) -> int:
-    """The packet id that is all of a PUBACK, PUBREC, PUBREL or PUBCOMP. Raises: RemoteProtocolError."""
-    if len(body) != 2:
+def read_acknowledgement(body: bytes, level: int) -> tuple[int, int]:
+    """(packet id, reason code) of PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7). Raises: RemoteProtocolError."""
+    if len(body) == 2:
+        return body[0] << 8 | body[1], 0
+    if level != LEVEL_5 or len(body) < 2:
         raise RemoteProtocolError(Reason.MALFORMED_PACKET, "an acknowledgement is two bytes")
-    return body[0] << 8 | body[1]
+    if len(body) > 3:
+        _, _, end = properties.read(body, 3, len(body), properties.ACKNOWLEDGEMENT)
+        if end != len(body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, "bytes behind an acknowledgement")
+    return body[0] << 8 | body[1], body[2]
+
+
+def read_reason(body: bytes, allowed: frozenset[int]) -> tuple[int, Properties]:
+    """Reason code and properties of DISCONNECT or AUTH; nothing stands for success (sections 3.14, 3.15). Raises: RemoteProtocolError."""
+    if len(body) < 2:
+        return (body[0] if body else 0), NONE
+    said, _, end = properties.read(body, 1, len(body), allowed)
+    if end != len(body):
+        raise RemoteProtocolError(Reason.MALFORMED_PACKET, "bytes behind the properties")
+    return body[0], said
 
 
 def _packet_id(reader: _Reader) -> int:
     packet_id = reader.number()
-    if packet_id == 0:  # [MQTT-2.3.1-1]
+    if packet_id == 0:  # [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] of 5.0
         raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "packet id 0")
     return packet_id
 
 
-def remaining_length(length: int) -> bytes:
-    """Section 2.2.3."""
-    if length < 128:
-        return bytes((length,))
-    encoded = bytearray()
-    while True:
-        length, digit = length >> 7, length & 0x7F
-        if not length:
-            encoded.append(digit)
-            return bytes(encoded)
-        encoded.append(digit | 0x80)
+def _packet(first: int, body: bytes) -> bytes:
+    return bytes((first,)) + properties.variable(len(body)) + body
 
 
 def connack(return_code: int, *, session_present: bool) -> bytes:
-    """Section 3.2."""
+    """MQTT 3.1.1, section 3.2."""
     return bytes((0x20, 2, session_present, return_code))
 
 
-def connack_5(reason: Reason) -> bytes:
-    """The CONNACK that an MQTT 5.0 client understands (MQTT 5.0, section 3.2), without properties."""
-    return bytes((0x20, 3, 0, reason, 0))
+def connack_5(reason: int, said: Properties, *, session_present: bool = False) -> bytes:
+    """Section 3.2."""
+    return _packet(0x20, bytes((session_present, reason)) + properties.block(said))
 
 
-def suback(packet_id: int, codes: list[int]) -> bytes:
+def suback(packet_id: int, codes: list[int], level: int) -> bytes:
     """Section 3.9."""
-    return b"\x90" + remaining_length(2 + len(codes)) + packet_id.to_bytes(2, "big") + bytes(codes)
+    none = b"\x00" if level == LEVEL_5 else b""
+    return _packet(0x90, packet_id.to_bytes(2, "big") + none + bytes(codes))
 
 
-def unsuback(packet_id: int) -> bytes:
+def unsuback(packet_id: int, codes: list[int], level: int) -> bytes:
     """Section 3.11."""
+    if level == LEVEL_5:
+        return _packet(0xB0, packet_id.to_bytes(2, "big") + b"\x00" + bytes(codes))
     return b"\xb0\x02" + packet_id.to_bytes(2, "big")
 
 
 def acknowledgement(kind: Kind, packet_id: int) -> bytes:
-    """PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7)."""
+    """PUBACK, PUBREC, PUBREL or PUBCOMP of success: the same bytes in every version (section 3.4.2.1)."""
     return bytes((kind << 4 | FLAGS[kind], 2, packet_id >> 8, packet_id & 0xFF))
 
 
-def publish_head(topic: bytes, payload_size: int, *, qos: int, retain: bool, dup: bool = False) -> bytes:
-    """A PUBLISH up to where the packet id, if any, and the payload follow (section 3.3)."""
-    length = 2 + len(topic) + (2 if qos else 0) + payload_size
+def acknowledgement_5(kind: Kind, packet_id: int, reason: int, said: Properties) -> bytes:
+    """An acknowledgement with a reason code, and properties if there are any."""
+    more = properties.block(said) if said != NONE else b""
+    return _packet(kind << 4 | FLAGS[kind], packet_id.to_bytes(2, "big") + bytes((reason,)) + more)
+
+
+def disconnect(reason: int, said: Properties) -> bytes:
+    """Section 3.14."""
+    return _packet(0xE0, bytes((reason,)) + properties.block(said))
+
+
+def auth(reason: int, said: Properties) -> bytes:
+    """Section 3.15."""
+    return _packet(0xF0, bytes((reason,)) + properties.block(said))
+
+
+def publish_head(topic: bytes, rest: int, *, qos: int, retain: bool, dup: bool = False) -> bytes:
+    """A PUBLISH up to where the packet id, if any, follows; `rest` bytes come behind that: properties and payload (section 3.3)."""
+    length = 2 + len(topic) + (2 if qos else 0) + rest
     first = 0x30 | dup << 3 | qos << 1 | retain
-    return bytes((first,)) + remaining_length(length) + len(topic).to_bytes(2, "big") + topic
+    return bytes((first,)) + properties.variable(length) + len(topic).to_bytes(2, "big") + topic

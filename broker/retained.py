@@ -1,6 +1,16 @@
 """Retained messages: the last one of each topic, found by filter without looking at the others (section 3.3.1.3)."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Retained(NamedTuple):
+    """What is kept of a message."""
+
+    payload: bytes
+    qos: int
+    properties: bytes  # of MQTT 5.0, encoded
+    expires_s: float | None  # engine's clock
 
 
 class _Node:
@@ -8,7 +18,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
-        self.message: tuple[bytes, int] | None = None  # payload, QoS
+        self.message: Retained | None = None
 
 
 class RetainedMessages:
@@ -19,9 +29,9 @@ class RetainedMessages:
         self._limit = limit
         self.count = 0
 
-    def keep(self, topic: str, payload: bytes, qos: int) -> bool:
+    def keep(self, topic: str, message: Retained) -> bool:
         """Keep a message, or with an empty payload forget the topic's; False when there is no room for one more."""
-        if not payload:  # [MQTT-3.3.1-10]
+        if not message.payload:  # [MQTT-3.3.1-10]
             self._forget(topic)
             return True
         node = self._root
@@ -33,14 +43,18 @@ class RetainedMessages:
                 child = node.children[level] = _Node()
             node = child
         self.count += node.message is None
-        node.message = (payload, qos)
+        node.message = message
         return True
 
-    def matching(self, levels: tuple[str, ...]) -> Iterator[tuple[str, bytes, int]]:
-        """(topic, payload, QoS) of the messages that a filter, split into its levels, takes."""
-        yield from _matching(self._root, levels, ())
+    def matching(self, levels: tuple[str, ...], now_s: float) -> list[tuple[str, Retained]]:
+        """(topic, message) of what a filter, split into its levels, takes. What has expired is forgotten [MQTT-3.3.2-5]."""
+        found = list(_matching(self._root, levels, ()))
+        gone = [topic for topic, message in found if message.expires_s is not None and message.expires_s <= now_s]
+        for topic in gone:
+            self._forget(topic)
+        return [(topic, message) for topic, message in found if topic not in gone] if gone else found
 
-    def _find(self, topic: str) -> tuple[bytes, int] | None:
+    def _find(self, topic: str) -> Retained | None:
         node: _Node | None = self._root
         for level in topic.split("/"):
             node = node.children.get(level) if node is not None else None
@@ -64,7 +78,7 @@ class RetainedMessages:
             del parent.children[level]
 
 
-def _matching(node: _Node, levels: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, bytes, int]]:
+def _matching(node: _Node, levels: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, Retained]]:
     if not levels:
         yield from _own(node, path)
         return
@@ -82,6 +96,6 @@ def _matching(node: _Node, levels: tuple[str, ...], path: tuple[str, ...]) -> It
         yield from _matching(node.children[level], rest, (*path, level))
 
 
-def _own(node: _Node, path: tuple[str, ...]) -> Iterator[tuple[str, bytes, int]]:
+def _own(node: _Node, path: tuple[str, ...]) -> Iterator[tuple[str, Retained]]:
     if node.message is not None:
-        yield "/".join(path), *node.message
+        yield "/".join(path), node.message

@@ -1,9 +1,9 @@
-"""A session: what the engine remembers of a client, whether it is connected or not (MQTT 3.1.1, section 3.1.2.4).
+"""A session: what the engine remembers of a client, whether it is connected or not (MQTT 5.0, section 4.1).
 
-Subscriptions, messages in flight and messages that wait. A session knows its connection, if it has one, only as a place to put bytes;
-it knows no socket and no clock. Rules:
+Subscriptions, messages in flight and messages that wait. A session knows its connection, if it has one, only as a place to put messages;
+it knows no socket. Rules:
 
-- At most `max_inflight` messages of QoS 1 and 2 are on their way at a time; the rest wait in order.
+- At most `window` messages of QoS 1 and 2 are on their way at a time; the rest wait in order.
 - What waits is bounded by count and bytes. To make room the oldest QoS 0 message goes first, then the new message itself.
 - After a reconnect, what was in flight goes out again, first and in its order, with DUP [MQTT-4.4.0-1].
 """
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 from broker import topics
 from broker.hooks import Peer, Will
-from broker.packets import Kind, acknowledgement, publish_head
+from broker.message import EXPIRES, PAYLOAD, PROPERTIES, QOS, TAG, TOPIC, Message
+from broker.packets import Kind, acknowledgement, acknowledgement_5
+from broker.properties import NONE, Properties
 from broker.reasons import Reason
 
 if TYPE_CHECKING:
-    from broker.connection import Connection, Pending
+    from broker.connection import Connection
     from broker.engine import Engine
+    from broker.incoming import Pending
 
 MAX_PACKET_ID: Final = 0xFFFF
-
-Message = tuple[bytes, bytes, int, bool, object | None]
-"""(topic as shown, payload, QoS, retain, tag)"""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,19 +34,29 @@ class Subscription:
     """One granted subscription."""
 
     session: Session
-    topic_filter: str  # canonical
+    topic_filter: str  # canonical, without $share
     levels: tuple[str, ...]
     qos: int
     shown: tuple[str, str] | None
     requested: str  # as the session wrote it
+    group: str | None = None  # of a shared subscription
+    no_local: bool = False
+    retain_as_published: bool = False
+    identifier: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What the session knows it by: a second one with the same key takes its place."""
+        return self.topic_filter if self.group is None else f"{topics.SHARE}{self.group}/{self.topic_filter}"
 
 
 class Session:
     """One client's session, in the application's `namespace`. Hooks get it and may use what is public here."""
 
     __slots__ = (
-        "_engine", "_inflight", "_next_id", "_queue", "_queued_bytes", "_released", "clean", "client_id", "connection",
-        "detached_s", "namespace", "pending", "principal", "received", "subscriptions", "ticket", "will",
+        "_engine", "_inflight", "_next_id", "_queue", "_queued_bytes", "_released", "client_id", "connection", "detached_s",
+        "expiry_s", "incoming", "namespace", "pending", "principal", "received", "subscriptions", "ticket", "will", "will_due_s",
+        "window",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, namespace: str, client_id: str, principal: object) -> None:
@@ -54,17 +64,20 @@ class Session:
         self.namespace = namespace
         self.client_id = client_id
         self.principal = principal
-        self.clean = True
+        self.expiry_s = 0.0  # how long it is kept without a connection; 0: it ends with the connection
+        self.window = engine.settings.max_inflight
         self.connection: Connection | None = None
         self.detached_s: float | None = None  # engine's clock, while there is no connection
-        self.subscriptions: dict[str, Subscription] = {}  # by canonical filter
+        self.subscriptions: dict[str, Subscription] = {}  # by key
         self.will: Will | None = None
-        self.received: set[int] = set()  # QoS 2 packet ids taken and not yet released
+        self.will_due_s: float | None = None  # when a delayed will is published, while there is no connection
+        self.incoming: Properties | None = None  # MQTT 5.0 properties of the message that a handler is given
+        self.received: dict[int, None] = {}  # QoS 2 packet ids taken and not yet released
         self.pending: dict[int, Pending] = {}  # by ticket: messages that a handler has not settled
         self.ticket = 0
         self._inflight: dict[int, Message] = {}  # by packet id, in the order of sending
-        self._released: set[int] = set()  # of these, QoS 2 ones for which PUBREL is out
-        self._queue: deque[Message] = deque()
+        self._released: dict[int, None] = {}  # of these, QoS 2 ones for which PUBREL is out
+        self._queue: deque[Message] | None = None  # made when something waits: most sessions never need it
         self._queued_bytes = 0
         self._next_id = 0
 
@@ -88,7 +101,12 @@ class Session:
     @property
     def queued(self) -> int:
         """Messages that wait for this session."""
-        return len(self._queue)
+        return len(self._queue) if self._queue else 0
+
+    @property
+    def durable(self) -> bool:
+        """Whether it outlives its connection."""
+        return self.expiry_s > 0
 
     def takes(self, topic: str) -> Subscription | None:
         """The subscription with the highest QoS that takes `topic`, or None."""
@@ -99,7 +117,14 @@ class Session:
         return best
 
     def send(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, tag: object | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        tag: object | None = None,
+        properties: Properties | None = None,
     ) -> bool:
         """Send to this session alone; False when none of its subscriptions takes `topic` (canonical).
 
@@ -109,111 +134,139 @@ class Session:
         if subscription is None:
             return False
         name = shown_name(topic, subscription.shown).encode()
-        self.deliver(name, payload, min(qos, subscription.qos), retain, tag)
+        said = b"" if properties is None else properties.encode()
+        self.deliver((name, payload, min(qos, subscription.qos), retain, tag, said, None))
         return True
 
-    def settle(self, ticket: int, reason: Reason = Reason.SUCCESS) -> None:
-        """End a message that a handler held: it is acknowledged, and routed unless `reason` is a refusal."""
-        self._engine.settle(self, ticket, reason)
+    def settle(self, ticket: int, reason: Reason = Reason.SUCCESS, text: str | None = None) -> None:
+        """End a message that a handler held: it is acknowledged with `reason`, and routed unless that is a refusal."""
+        self._engine.settle(self, ticket, reason, text)
 
     def abandon(self, ticket: int) -> None:
         """End a message that a handler held without an acknowledgement: the connection closes, the client sends again."""
         self._engine.abandon(self, ticket)
 
-    def disconnect(self, reason: Reason = Reason.ADMINISTRATIVE_ACTION, text: str = "") -> None:
-        """End the connection, if there is one."""
-        self._engine.disconnect(self, reason, text)
+    def disconnect(
+        self, reason: Reason = Reason.ADMINISTRATIVE_ACTION, text: str = "", server_reference: str | None = None
+    ) -> None:
+        """End the connection, if there is one; an MQTT 5.0 client is told why, and where to go instead."""
+        self._engine.disconnect(self, reason, text, server_reference)
 
     def recheck(self) -> None:
         """Ask the authorizers anew: for each subscription now, for each topic when it is next published."""
-        self._engine.recheck(self)
+        self._engine.subscribing.recheck(self)
 
     # What the engine uses.
 
-    def deliver(self, topic: bytes, payload: bytes, qos: int, retain: bool, tag: object | None) -> None:
+    def deliver(self, message: Message) -> None:
         """Put a message on its way, or where it waits."""
         connection = self.connection
         if connection is not None and not connection.congested and not self._queue:
-            if qos == 0:
-                connection.put(publish_head(topic, len(payload), qos=0, retain=retain) + payload)
+            if message[QOS] == 0:
+                if not connection.publish(message, 0):
+                    self._too_large(message)
                 return
-            if len(self._inflight) < self._engine.settings.max_inflight:
-                self._send((topic, payload, qos, retain, tag), connection)
+            if len(self._inflight) < self.window:
+                self._send(message, connection)
                 return
-        elif connection is None and (self.clean or qos == 0):
+        elif connection is None and (not self.expiry_s or message[QOS] == 0):
             return
-        self._enqueue((topic, payload, qos, retain, tag))
+        self._enqueue(message)
 
     def resume(self) -> None:
         """The client is back: send again what was in flight, then what waits."""
         connection = self.connection
         assert connection is not None
-        for packet_id, message in self._inflight.items():
+        for packet_id, message in list(self._inflight.items()):
             if packet_id in self._released:
                 connection.put(acknowledgement(Kind.PUBREL, packet_id))
-            else:
-                connection.put(_packet(message, packet_id, dup=True))
+            elif not connection.publish(message, packet_id, dup=True):
+                del self._inflight[packet_id]
+                self._too_large(message)
         self.drain()
 
     def drain(self) -> None:
-        """Send what waits, as far as the client takes it."""
-        connection = self.connection
+        """Send what waits, as far as the client takes it; what has expired meanwhile is passed over [MQTT-3.3.2-5]."""
+        connection, queue = self.connection, self._queue
+        if connection is None or not queue:
+            return
+        while queue and not connection.congested:
+            message = queue[0]
+            if message[QOS] and len(self._inflight) >= self.window:
+                return
+            queue.popleft()
+            self._queued_bytes -= _size(message)
+            expires_s = message[EXPIRES]
+            if expires_s is not None and self._engine.clock() >= expires_s:
+                self._engine.stats.expired += 1
+            elif message[QOS]:
+                self._send(message, connection)
+            elif not connection.publish(message, 0):
+                self._too_large(message)
+
+    def acknowledged(self, packet_id: int, kind: Kind) -> None:
+        """PUBACK or PUBCOMP for a message of ours. One that fits none is ignored: it may be a repeated answer."""
+        message = self._inflight.get(packet_id)
+        if message is None or (kind is Kind.PUBACK) != (message[QOS] == 1):
+            return
+        self._done(packet_id, message)
+
+    def received_by_client(self, packet_id: int, reason: int) -> None:
+        """PUBREC for a QoS 2 message of ours: answer PUBREL, also when it is repeated [MQTT-4.3.3-4]. A refusal ends it."""
+        message, connection = self._inflight.get(packet_id), self.connection
+        if reason >= Reason.UNSPECIFIED:
+            if message is not None and packet_id not in self._released:
+                self._done(packet_id, message)
+            return
+        if message is not None:
+            self._released[packet_id] = None
         if connection is None:
             return
-        limit = self._engine.settings.max_inflight
-        while self._queue and not connection.congested:
-            message = self._queue[0]
-            if message[2] and len(self._inflight) >= limit:
-                return
-            self._queue.popleft()
-            self._queued_bytes -= len(message[1])
-            if message[2]:
-                self._send(message, connection)
-            else:
-                connection.put(_packet(message, 0))
+        if message is None and connection.level == 5:
+            unknown = Reason.PACKET_IDENTIFIER_NOT_FOUND
+            connection.put(acknowledgement_5(Kind.PUBREL, packet_id, unknown, NONE))
+        else:
+            connection.put(acknowledgement(Kind.PUBREL, packet_id))
 
-    def acknowledged(self, packet_id: int) -> None:
-        """PUBACK, or PUBCOMP, for a message of ours. An unknown one is ignored: it may be a repeated answer."""
-        message = self._inflight.pop(packet_id, None)
-        self._released.discard(packet_id)
-        if message is None:
-            return
-        if message[4] is not None:
-            self._engine.delivered(self, message[4])
+    def _done(self, packet_id: int, message: Message) -> None:
+        del self._inflight[packet_id]
+        self._released.pop(packet_id, None)
+        if message[TAG] is not None:
+            self._engine.observers.delivered(self, message[TAG])
         if self._queue:
             self.drain()
-
-    def received_by_client(self, packet_id: int) -> None:
-        """PUBREC for a QoS 2 message of ours: answer PUBREL, also when it is repeated [MQTT-4.3.3-1]."""
-        if packet_id in self._inflight:
-            self._released.add(packet_id)
-        if self.connection is not None:
-            self.connection.put(acknowledgement(Kind.PUBREL, packet_id))
 
     def _send(self, message: Message, connection: Connection) -> None:
         packet_id = self._next_id
         while True:
             packet_id = packet_id % MAX_PACKET_ID + 1
-            if packet_id not in self._inflight:  # [MQTT-2.3.1-4]
+            if packet_id not in self._inflight:  # [MQTT-2.2.1-4]
                 break
+        if not connection.publish(message, packet_id):
+            self._too_large(message)
+            return
         self._next_id = packet_id
         self._inflight[packet_id] = message
-        connection.put(_packet(message, packet_id))
 
     def _enqueue(self, message: Message) -> None:
         settings = self._engine.settings
-        size = len(message[1])
-        while len(self._queue) >= settings.max_queued or self._queued_bytes + size > settings.max_queued_bytes:
-            oldest = next((index for index, waiting in enumerate(self._queue) if waiting[2] == 0), None)
+        if self._queue is None:
+            self._queue = deque()
+        queue, size = self._queue, _size(message)
+        while len(queue) >= settings.max_queued or self._queued_bytes + size > settings.max_queued_bytes:
+            oldest = next((index for index, waiting in enumerate(queue) if waiting[QOS] == 0), None)
             if oldest is None:
-                self._engine.dropped(self, message[0], "the session's queue is full")
+                self._engine.observers.dropped(self, message[TOPIC], "the session's queue is full")
                 return
-            dropped = self._queue[oldest]
-            del self._queue[oldest]
-            self._queued_bytes -= len(dropped[1])
-            self._engine.dropped(self, dropped[0], "made room in the session's queue")
-        self._queue.append(message)
+            dropped = queue[oldest]
+            del queue[oldest]
+            self._queued_bytes -= _size(dropped)
+            self._engine.observers.dropped(self, dropped[TOPIC], "made room in the session's queue")
+        queue.append(message)
         self._queued_bytes += size
+
+    def _too_large(self, message: Message) -> None:
+        self._engine.observers.dropped(self, message[TOPIC], "larger than the client takes")
 
 
 def shown_name(topic: str, shown: tuple[str, str] | None) -> str:
@@ -223,7 +276,5 @@ def shown_name(topic: str, shown: tuple[str, str] | None) -> str:
     return topic
 
 
-def _packet(message: Message, packet_id: int, *, dup: bool = False) -> bytes:
-    topic, payload, qos, retain, _ = message
-    head = publish_head(topic, len(payload), qos=qos, retain=retain, dup=dup and qos > 0)
-    return head + packet_id.to_bytes(2, "big") + payload if qos else head + payload
+def _size(message: Message) -> int:
+    return len(message[PAYLOAD]) + len(message[PROPERTIES])

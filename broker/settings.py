@@ -25,6 +25,10 @@ class BrokerSettings:
     gate_timeout_s: float = 8.0  # a gate that takes longer refuses
     max_keep_alive_s: int = 3600  # a client that wants longer, or none, is held to this
     max_inflight: int = 100  # QoS 1 and 2 messages sent to a client and not yet acknowledged
+    receive_maximum: int = (
+        1000  # QoS 1 and 2 messages of an MQTT 5.0 client that are not yet acknowledged; beyond is an error
+    )
+    topic_alias_maximum: int = 32  # topic aliases of a connection, in each direction
     max_unsettled: int = 256  # messages of a client that a handler has not settled; beyond, its packets wait
     max_queued: int = 1000  # messages waiting for one session
     max_queued_bytes: int = 4 * 1024 * 1024
@@ -32,4 +36,4 @@ class BrokerSettings:
     max_subscriptions: int = 100  # of one session
     max_topic_levels: int = 32
     max_retained: int = 100_000
-    session_expiry_s: float = 7 * 24 * 3600.0  # a session without a connection is kept this long
+    max_session_expiry_s: int = 7 * 24 * 3600  # a session without a connection is kept this long at most

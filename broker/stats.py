@@ -14,5 +14,6 @@ class BrokerStats:
     received: int = 0  # PUBLISH packets from clients
     delivered: int = 0  # deliveries made out of them and of the host's own messages
     dropped: int = 0  # deliveries that found no room
+    expired: int = 0  # messages that waited longer than they said
     denied: int = 0  # publishes and subscriptions that a gate refused
     protocol_errors: int = 0

@@ -1,7 +1,11 @@
 """Topic names and filters: their validity (MQTT 3.1.1, section 4.7) and whether one matches the other."""
 
+from typing import Final
+
 from broker.errors import RemoteProtocolError
 from broker.reasons import Reason
+
+SHARE: Final = "$share/"  # MQTT 5.0, section 4.8.2: $share/{group}/{filter}
 
 
 def decode(raw: bytes) -> str:
@@ -39,6 +43,19 @@ def filter_error(topic_filter: str, max_levels: int) -> str | None:
         if "+" in level and level != "+":  # [MQTT-4.7.1-3]
             return "+ stands alone on its level"
     return None
+
+
+def unshared(topic_filter: str) -> tuple[str | None, str]:
+    """(group, inner filter) of a shared subscription; (None, the filter) of another.
+
+    A group's name is at least one character and holds no wildcard [MQTT-4.8.2-1]; else the inner filter is empty, which none is.
+    """
+    if not topic_filter.startswith(SHARE):
+        return None, topic_filter
+    group, _, inner = topic_filter[len(SHARE) :].partition("/")
+    if not group or "+" in group or "#" in group:
+        return group, ""
+    return group, inner
 
 
 def matches(filter_levels: tuple[str, ...], topic: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from broker.connection import Connection
 from broker.hooks import ConnectRequest, DetachCause, Peer
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LINGER_S: Final = 2.0  # how long a client that is closed may take to read the last bytes
+
 
 class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
@@ -24,7 +26,7 @@ class Transport(asyncio.Protocol):
     def __init__(self, broker: Broker, listener: str) -> None:
         self._broker = broker
         self._listener = listener
-        self._now = broker.loop.time
+        self._now = broker.engine.clock
         self._closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,7 +45,7 @@ class Transport(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is closed."""
         self._broker.closed(self)
-        self._broker.engine.lost(self.connection, self._now())
+        self._broker.engine.lost(self.connection)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: its messages wait in its session."""
@@ -68,6 +70,10 @@ class Transport(asyncio.Protocol):
         """Have the gates decide."""
         self._broker.authenticate(connection, request)
 
+    def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
+        """Have the gate of the authentication method decide."""
+        self._broker.exchange(connection, request, data, state)
+
     def pause_reading(self) -> None:
         """Read no more for now: back-pressure reaches the client through TCP."""
         if not self._transport.is_closing():
@@ -90,7 +96,9 @@ class Transport(asyncio.Protocol):
                 extra={"peer": f"{peer.address}:{peer.port}", "reason": reason.name if reason else None, "text": text},
             )
         self.flush()
-        if cause in (DetachCause.KEEP_ALIVE, DetachCause.TAKEN_OVER) or self.connection.congested:
+        if self.connection.congested:
             self._transport.abort()
-        else:
-            self._transport.close()
+            return
+        self._transport.close()
+        if cause in (DetachCause.KEEP_ALIVE, DetachCause.TAKEN_OVER):  # it may be gone without a word: wait no longer
+            self._broker.loop.call_later(LINGER_S, self._transport.abort)

@@ -196,7 +196,7 @@ def publish(options: list[str], topic: str, payload: str | bytes) -> subprocess.
 def request(options: list[str], topic: str, answer: str, payload: str) -> Any:
     """mosquitto_rr: publish, wait for the answer, give it as JSON."""
     done = subprocess.run(
-        ["mosquitto_rr", *options, "-V", "mqttv311", "-t", topic, "-e", answer, "-m", payload, "-W", "10"],
+        ["mosquitto_rr", *options, "-t", topic, "-e", answer, "-m", payload, "-W", "10"],
         capture_output=True, text=True, timeout=WAIT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

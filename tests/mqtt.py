@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 WAIT_S = 10.0
 
@@ -129,11 +129,11 @@ class Wire:
         self._writer = writer
 
     @classmethod
-    async def open(cls, port: int) -> Wire:
+    async def open(cls, port: int) -> Self:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     @classmethod
-    async def connected(cls, port: int, connecting: bytes) -> Wire:
+    async def connected(cls, port: int, connecting: bytes) -> Self:
         """Connect and be welcomed."""
         wire = await cls.open(port)
         wire.send(connecting)

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from broker import Broker, BrokerSettings, Listener
+from tests.brokers import Serve, brokers, serve
 from tests.mqtt import Wire, connect
+
+__all__ = ["Serve", "brokers", "serve"]
 
 Open = Callable[..., Awaitable[Wire]]
 

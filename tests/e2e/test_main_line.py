@@ -92,7 +92,7 @@ def test_the_bootstrap_list_verifies(up: AkelaUp) -> None:
     listed = verify(done.stdout.strip(), {kid: key}, now_s=time.time())
     assert [f"{server.host}:{server.port}" for server in listed.servers] == up.ready["operations"]
     fresh = subprocess.run(
-        ["mosquitto_rr", "-V", "mqttv311", "-p", up.boot_port(), "-t", "a1/boot/n1", "-e", "a1/boot/n1/re", "-m", "", "-W", "10"],
+        ["mosquitto_rr", "-p", up.boot_port(), "-t", "a1/boot/n1", "-e", "a1/boot/n1/re", "-m", "", "-W", "10"],
         capture_output=True, timeout=20,
     )  # fmt: skip
     assert verify(fresh.stdout.strip(), {kid: key}, now_s=None, nonce="n1").servers == listed.servers

@@ -1,39 +1,5 @@
 """Brokers with the hooks that a test brings."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from tests.brokers import Serve, brokers, serve
 
-import pytest
-
-from broker import Broker, BrokerSettings, Listener
-from broker.hooks import Authenticator, Authorizer, Hooks
-
-Serve = Callable[..., Awaitable[int]]
-
-
-@pytest.fixture
-async def brokers() -> AsyncIterator[list[Broker]]:
-    started: list[Broker] = []
-    yield started
-    for broker in started:
-        await broker.stop(drain_s=0)
-
-
-@pytest.fixture
-def serve(brokers: list[Broker]) -> Serve:
-    """Start a broker: `port = await serve(authenticators=[...], max_queued=3)`."""
-
-    async def started(
-        *,
-        authenticators: Sequence[Authenticator] = (),
-        authorizers: Sequence[Authorizer] = (),
-        observers: Sequence[object] = (),
-        **settings: object,
-    ) -> int:
-        hooks = Hooks(tuple(authenticators), tuple(authorizers), tuple(observers))
-        anonymous = not hooks.authenticators
-        broker = Broker(BrokerSettings(listeners=(Listener(port=0),), allow_anonymous=anonymous, **settings), hooks)  # type: ignore[arg-type]
-        brokers.append(broker)
-        await broker.start()
-        return broker.addresses["default"][1]
-
-    return started
+__all__ = ["Serve", "brokers", "serve"]

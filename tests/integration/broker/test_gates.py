@@ -18,7 +18,7 @@ from broker import (
     SubscribeGrant,
 )
 from broker.hooks import Action, DetachCause
-from tests.integration.broker.conftest import Serve
+from tests.brokers import Serve
 from tests.mqtt import Wire, connect, publish, subscribe
 
 

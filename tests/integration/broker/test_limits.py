@@ -8,7 +8,7 @@ import pytest
 from broker import Broker
 from broker.errors import BrokerStartError
 from broker.settings import BrokerSettings, Listener
-from tests.integration.broker.conftest import Serve
+from tests.brokers import Serve
 from tests.mqtt import Wire, connect, puback, publish, subscribe
 
 

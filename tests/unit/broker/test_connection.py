@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from broker.connection import Connection
 from broker.engine import Engine
-from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Peer
+from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Peer, Refused
 from broker.reasons import Reason
 from broker.settings import BrokerSettings
 from tests.mqtt import DISCONNECT, PINGREQ, connect, puback, publish, pubrel, subscribe, unsubscribe
@@ -15,13 +15,16 @@ class Client:
     """A connection on an engine of its own; bytes go in, bytes come out."""
 
     def __init__(self) -> None:
-        self.engine = Engine(BrokerSettings(), Hooks(), lambda: None, lambda *_: None)
+        self.engine = Engine(BrokerSettings(), Hooks(), lambda: None, lambda *_: None, lambda: 0.0)
         self.connection = Connection(self.engine, Peer("test", 0, "test"), self, 0.0)
         self.written = b""
         self.ended: DetachCause | None = None
 
     def authenticate(self, connection: Connection, request: ConnectRequest) -> None:
-        self.engine.admit(connection, request, Accepted("", None), 0.0)
+        self.engine.admit(connection, request, Accepted("", None))
+
+    def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
+        self.engine.turn_away(connection, request, Refused(Reason.BAD_AUTHENTICATION_METHOD, "none"))
 
     def pause_reading(self) -> None: ...
 

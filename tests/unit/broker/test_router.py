@@ -16,7 +16,7 @@ FILTERS = st.builds(
     st.lists(st.one_of(LEVELS, st.just("+")), max_size=4),
     st.sampled_from([["#"], ["a"], ["+"]]),
 )
-ENGINE = Engine(BrokerSettings(), Hooks(), lambda: None, lambda *_: None)
+ENGINE = Engine(BrokerSettings(), Hooks(), lambda: None, lambda *_: None, lambda: 0.0)
 
 
 def taken(topic_filter: list[str], topic: list[str]) -> bool:
@@ -55,7 +55,7 @@ def test_it_finds_what_the_rule_finds(steps: list[tuple[int, str, int, bool]], t
         for (number, topic_filter), subscription in standing.items():
             if takes(topic_filter, topic):
                 wanted[sessions[number]] = max(wanted.get(sessions[number], 0), subscription.qos)
-        assert {session: qos for session, qos, _ in router.match(topic)} == wanted
+        assert {session: qos for session, qos, _, _ in router.match(topic).sessions} == wanted
     for subscription in standing.values():
         router.remove(subscription)
     assert router.count == 0

@@ -1,0 +1,40 @@
+"""Brokers with the hooks that a test brings."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import pytest
+
+from broker import Broker, BrokerSettings, Listener
+from broker.hooks import Authenticator, Authorizer, EnhancedAuthenticator, Hooks
+
+Serve = Callable[..., Awaitable[int]]
+
+
+@pytest.fixture
+async def brokers() -> AsyncIterator[list[Broker]]:
+    started: list[Broker] = []
+    yield started
+    for broker in started:
+        await broker.stop(drain_s=0)
+
+
+@pytest.fixture
+def serve(brokers: list[Broker]) -> Serve:
+    """Start a broker: `port = await serve(authenticators=[...], max_queued=3)`."""
+
+    async def started(
+        *,
+        authenticators: Sequence[Authenticator] = (),
+        authorizers: Sequence[Authorizer] = (),
+        observers: Sequence[object] = (),
+        enhanced: Sequence[EnhancedAuthenticator] = (),
+        **settings: object,
+    ) -> int:
+        hooks = Hooks(tuple(authenticators), tuple(authorizers), tuple(observers), tuple(enhanced))
+        anonymous = not hooks.authenticators
+        broker = Broker(BrokerSettings(listeners=(Listener(port=0),), allow_anonymous=anonymous, **settings), hooks)  # type: ignore[arg-type]
+        brokers.append(broker)
+        await broker.start()
+        return broker.addresses["default"][1]
+
+    return started
