@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bench.measure import MeasurementError, measure, paired
-from bench.peers import PEERS
+from bench.peers import PEERS, baseline
 from bench.workloads import WORKLOADS, Workload
 
 
@@ -20,8 +20,21 @@ from bench.workloads import WORKLOADS, Workload
 @click.option("--rounds", default=3, show_default=True, help="How often each broker runs each workload.")
 @click.option("--seconds", default=2.0, show_default=True, help="Length of one measurement.")
 @click.option("--peer", "names", multiple=True, help="Only these peers (akela always runs). Default: all installed.")
+@click.option(
+    "--baseline",
+    "before",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout of Akela, as a peer.",
+)
 @click.option("--json", "report", type=click.Path(dir_okay=False, path_type=Path), help="Write all numbers there.")
-def main(words: tuple[str, ...], rounds: int, seconds: float, names: tuple[str, ...], report: Path | None) -> None:
+def main(
+    words: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    names: tuple[str, ...],
+    before: Path | None,
+    report: Path | None,
+) -> None:
     """Measure the engine beside other brokers. WORDS choose the workloads whose names hold one of them."""
     unknown = set(names) - {peer.name for peer in PEERS}
     if unknown:
@@ -30,6 +43,8 @@ def main(words: tuple[str, ...], rounds: int, seconds: float, names: tuple[str, 
     if not chosen:
         raise click.UsageError(f"no workload has one of {', '.join(words)} in its name")
     peers = [peer for peer in PEERS if peer.name == "akela" or not names or peer.name in names]
+    if before is not None:
+        peers.append(baseline(before))
     for missing in [peer for peer in peers if not peer.found]:
         click.echo(f"{missing.name} is not installed, left out", err=True)
         peers.remove(missing)

@@ -24,6 +24,7 @@ class Peer:
     command: tuple[str, ...]  # {port} and {config} are filled in
     config: str = ""
     slow: bool = False
+    directory: Path | None = None  # where it runs
 
     @property
     def found(self) -> bool:
@@ -52,6 +53,11 @@ PEERS = (
 )
 
 
+def baseline(directory: Path) -> Peer:
+    """Another checkout of Akela, to compare a change with what was before it."""
+    return Peer("baseline", (sys.executable, "-m", "bench.engine", "{port}"), directory=directory)
+
+
 @contextlib.contextmanager
 def running(peer: Peer) -> Iterator[tuple[int, int]]:
     """Yields (port, process id). Raises: RuntimeError when it does not start."""
@@ -65,7 +71,9 @@ def running(peer: Peer) -> Iterator[tuple[int, int]]:
         log = Path(directory) / "log"
         with log.open("w") as output:
             path = f"{os.environ['PATH']}:/usr/sbin"
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | {"PATH": path})
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, env=os.environ | {"PATH": path}, cwd=peer.directory
+            )
         pin(0, process.pid)
         try:
             _wait(process, port, log)

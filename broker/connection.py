@@ -72,7 +72,7 @@ class Connection:
     __slots__ = (
         "_authenticating", "_buffer", "_engine", "_max_packet", "_parsing", "_request", "_state", "_writer", "cause",
         "congested", "dirty", "incoming", "keep_alive_s", "last_read_s", "level", "open", "opened_s", "outgoing", "paused",
-        "peer", "phase", "session", "shares", "shell", "tells_reasons",
+        "peer", "phase", "plain", "session", "shell", "tells_reasons",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, peer: Peer, shell: Shell, now_s: float) -> None:
@@ -89,7 +89,8 @@ class Connection:
         self.outgoing: list[bytes] = []
         self.dirty = False  # in the engine's list of connections to flush
         self.congested = False  # the shell's write buffer is full
-        self.shares = True  # a QoS 0 PUBLISH has the same bytes for this client as for every other of its version
+        # 4 or 5 when a QoS 0 PUBLISH may be put out as the same bytes for every client of that version; else 0.
+        self.plain = packets.LEVEL_311
         self.tells_reasons = True  # the client wants reason strings
         self.paused = False
         self.cause = DetachCause.LOST
@@ -147,6 +148,18 @@ class Connection:
         self.shell.close(cause, reason, text)
 
     # What comes in.
+
+    def congestion(self, full: bool) -> None:
+        """The shell's write buffer is full, or has room again: then what waits in the session goes out."""
+        self.congested = full
+        if full:
+            self.plain = 0
+        elif self._writer is None:
+            self.plain = packets.LEVEL_311
+        else:
+            self.plain = LEVEL_5 if self._writer.plain else 0
+        if not full and self.session is not None:
+            self.session.drain()
 
     def receive_data(self, data: bytes, now_s: float) -> None:
         """Take one read. Never raises for what a peer sent; after a mistake the connection is closed, later bytes are ignored."""
@@ -354,7 +367,7 @@ class Connection:
     def _prepare_5(self, said: Properties) -> None:
         aliases = min(said.topic_alias_maximum or 0, self._engine.settings.topic_alias_maximum)
         self._writer = Writer5(said.maximum_packet_size, aliases, self._engine.clock)
-        self.shares = self._writer.plain
+        self.plain = LEVEL_5 if self._writer.plain else 0
         self.tells_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
 
     def _on_puback(self, body: bytes) -> None:

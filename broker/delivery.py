@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from broker.hooks import PublishHandler, Refused
-from broker.message import Message, encode
-from broker.packets import publish_head
+from broker.message import Message
+from broker.packets import LEVEL_5, publish_head
 from broker.properties import variable
 from broker.retained import Retained, RetainedMessages
 from broker.router import NOBODY, Match, Matches, Router, options
@@ -100,32 +100,34 @@ class Delivery:
 
     def _deliver(self, message: Published, said: Publication, matches: Matches, publisher: Session | None) -> int:
         _, name, payload, qos, _ = message
-        old: bytes | None = None  # the same bytes for everyone who gets it at QoS 0 under its own name, by version
+        # What is the same for everyone who gets it under its own name: QoS 0 by version, the others by version and QoS.
+        old: bytes | None = None
         new: bytes | None = None
+        made: dict[int, tuple[Message, bytes, bytes]] = {}
         count = 0
-        for session, granted, shown, asked in matches.sessions:
+        alike = said.expires_s is None
+        for match in matches.sessions:
+            session, granted, shown, asked = match
             connection = session.connection
-            if (
-                shown is None
-                and asked is None
-                and (qos == 0 or granted == 0)
-                and connection is not None
-                and connection.shares
-                and not connection.congested
-                and not session.queued
-                and said.expires_s is None
-            ):
-                if connection.level == 5:
-                    if new is None:
-                        new = _plain_5(name, payload, said.properties)
-                    connection.put(new)
-                else:
-                    if old is None:
-                        old = encode((name, payload, 0, False, None, b"", None), 0)
-                    connection.put(old)
-                count += 1
+            if connection is None or not connection.plain or session.queue or not alike or shown or asked:
+                count += self._one(match, message, said, publisher)
+                continue
+            count += 1
+            level = qos if qos < granted else granted
+            if level:
+                key = connection.plain << 2 | level
+                common = made.get(key) or made.setdefault(key, _made(name, payload, level, said, connection.plain))
+                if not session.push(connection, common):
+                    session.deliver(common[0])
+            elif connection.plain != LEVEL_5:
+                if old is None:
+                    old = publish_head(name, len(payload), qos=0, retain=False) + payload
+                connection.put(old)
             else:
-                count += self._one((session, granted, shown, asked), message, said, publisher)
+                if new is None:
+                    _, head, tail = _made(name, payload, 0, said, LEVEL_5)
+                    new = head + tail
+                connection.put(new)
         for group in matches.groups:
             chosen = group.next()
             if chosen is not None:
@@ -154,6 +156,8 @@ class Delivery:
         return True
 
 
-def _plain_5(name: bytes, payload: bytes, properties: bytes) -> bytes:
-    rest = variable(len(properties)) + properties + payload
-    return publish_head(name, len(rest), qos=0, retain=False) + rest
+def _made(name: bytes, payload: bytes, qos: int, said: Publication, version: int) -> tuple[Message, bytes, bytes]:
+    """A delivery, and its packet up to where the packet id stands, and behind that."""
+    tail = payload if version != LEVEL_5 else variable(len(said.properties)) + said.properties + payload
+    head = publish_head(name, len(tail), qos=qos, retain=False)
+    return (name, payload, qos, False, None, said.properties, None), head, tail

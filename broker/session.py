@@ -54,8 +54,8 @@ class Session:
     """One client's session, in the application's `namespace`. Hooks get it and may use what is public here."""
 
     __slots__ = (
-        "_engine", "_inflight", "_next_id", "_queue", "_queued_bytes", "_released", "client_id", "connection", "detached_s",
-        "expiry_s", "incoming", "namespace", "pending", "principal", "received", "subscriptions", "ticket", "will", "will_due_s",
+        "_engine", "_inflight", "_next_id", "_queued_bytes", "_released", "client_id", "connection", "detached_s",
+        "expiry_s", "incoming", "namespace", "pending", "principal", "queue", "received", "subscriptions", "ticket", "will", "will_due_s",
         "window",
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ class Session:
         self.ticket = 0
         self._inflight: dict[int, Message] = {}  # by packet id, in the order of sending
         self._released: dict[int, None] = {}  # of these, QoS 2 ones for which PUBREL is out
-        self._queue: deque[Message] | None = None  # made when something waits: most sessions never need it
+        self.queue: deque[Message] | None = None  # made when something waits: most sessions never need it
         self._queued_bytes = 0
         self._next_id = 0
 
@@ -101,7 +101,7 @@ class Session:
     @property
     def queued(self) -> int:
         """Messages that wait for this session."""
-        return len(self._queue) if self._queue else 0
+        return len(self.queue) if self.queue else 0
 
     @property
     def durable(self) -> bool:
@@ -161,7 +161,7 @@ class Session:
     def deliver(self, message: Message) -> None:
         """Put a message on its way, or where it waits."""
         connection = self.connection
-        if connection is not None and not connection.congested and not self._queue:
+        if connection is not None and not connection.congested and not self.queue:
             if message[QOS] == 0:
                 if not connection.publish(message, 0):
                     self._too_large(message)
@@ -172,6 +172,19 @@ class Session:
         elif connection is None and (not self.expiry_s or message[QOS] == 0):
             return
         self._enqueue(message)
+
+    def push(self, connection: Connection, made: tuple[Message, bytes, bytes]) -> bool:
+        """Send a message of QoS 1 or 2 whose packet is made, but for the packet id in its middle; False when the window is full."""
+        inflight = self._inflight
+        if len(inflight) >= self.window:
+            return False
+        packet_id = self._next_id % MAX_PACKET_ID + 1
+        while packet_id in inflight:
+            packet_id = packet_id % MAX_PACKET_ID + 1
+        self._next_id = packet_id
+        inflight[packet_id], head, tail = made
+        connection.put(head + packet_id.to_bytes(2, "big") + tail)
+        return True
 
     def resume(self) -> None:
         """The client is back: send again what was in flight, then what waits."""
@@ -187,7 +200,7 @@ class Session:
 
     def drain(self) -> None:
         """Send what waits, as far as the client takes it; what has expired meanwhile is passed over [MQTT-3.3.2-5]."""
-        connection, queue = self.connection, self._queue
+        connection, queue = self.connection, self.queue
         if connection is None or not queue:
             return
         while queue and not connection.congested:
@@ -233,7 +246,7 @@ class Session:
         self._released.pop(packet_id, None)
         if message[TAG] is not None:
             self._engine.observers.delivered(self, message[TAG])
-        if self._queue:
+        if self.queue:
             self.drain()
 
     def _send(self, message: Message, connection: Connection) -> None:
@@ -250,9 +263,9 @@ class Session:
 
     def _enqueue(self, message: Message) -> None:
         settings = self._engine.settings
-        if self._queue is None:
-            self._queue = deque()
-        queue, size = self._queue, _size(message)
+        if self.queue is None:
+            self.queue = deque()
+        queue, size = self.queue, _size(message)
         while len(queue) >= settings.max_queued or self._queued_bytes + size > settings.max_queued_bytes:
             oldest = next((index for index, waiting in enumerate(queue) if waiting[QOS] == 0), None)
             if oldest is None:

@@ -49,13 +49,11 @@ class Transport(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads too slowly: its messages wait in its session."""
-        self.connection.congested = True
+        self.connection.congestion(full=True)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self.connection.congested = False
-        if self.connection.session is not None:
-            self.connection.session.drain()
+        self.connection.congestion(full=False)
 
     def flush(self) -> None:
         """Write what the connection has put out, in one call."""
