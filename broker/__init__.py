@@ -6,6 +6,7 @@ Knows MQTT, knows nothing of Akela. Without an authenticator it refuses everybod
 """
 
 from broker.broker import Broker
+from broker.errors import BrokerStartError
 from broker.hooks import (
     Accepted,
     Action,
@@ -24,6 +25,7 @@ from broker.hooks import (
 from broker.reasons import Reason
 from broker.session import Session
 from broker.settings import BrokerSettings, Listener
+from broker.tls import KeyPair, Tls
 
 __all__ = [
     "Accepted",
@@ -32,9 +34,11 @@ __all__ = [
     "Authorizer",
     "Broker",
     "BrokerSettings",
+    "BrokerStartError",
     "ConnectRequest",
     "DetachCause",
     "Hooks",
+    "KeyPair",
     "Listener",
     "Peer",
     "PublishGrant",
@@ -43,5 +47,6 @@ __all__ = [
     "Refused",
     "Session",
     "SubscribeGrant",
+    "Tls",
     "Will",
 ]

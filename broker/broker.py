@@ -17,6 +17,7 @@ from broker.reasons import Reason
 from broker.session import Session
 from broker.settings import BrokerSettings, Listener
 from broker.stats import BrokerStats
+from broker.tls import TlsContexts, TlsError
 from broker.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Broker:
         self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic)
         self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
         self._servers: list[asyncio.Server] = []
+        self._contexts: list[TlsContexts] = []
         self._transports: dict[Transport, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -65,6 +67,7 @@ class Broker:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        self._contexts.clear()
         await self._drain(drain_s)
         for transport in list(self._transports):
             transport.connection.close(DetachCause.STOPPING, Reason.SERVER_SHUTTING_DOWN, "the server stops")
@@ -159,18 +162,30 @@ class Broker:
 
     async def _listen(self, listener: Listener) -> None:
         try:
+            contexts = None if listener.tls is None else TlsContexts(listener.tls)
             server = await self.loop.create_server(
-                lambda: Transport(self, listener.name), listener.host, listener.port, backlog=1024
+                lambda: Transport(self, listener),
+                listener.host,
+                listener.port,
+                backlog=1024,
+                ssl=None if contexts is None else contexts.server,
+                ssl_handshake_timeout=None if contexts is None else self.settings.connect_timeout_s,
             )
+        except TlsError as error:
+            raise BrokerStartError(listener.name, listener.host, listener.port, str(error)) from error
         except OSError as error:
             why = "the port is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
             raise BrokerStartError(listener.name, listener.host, listener.port, why) from error
         self._servers.append(server)
+        if contexts is not None:
+            self._contexts.append(contexts)
         self.addresses[listener.name] = server.sockets[0].getsockname()[:2]
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            for contexts in self._contexts:
+                contexts.reload_changed()
             self.engine.tick([transport.connection for transport in self._transports])
 
     async def _drain(self, drain_s: float) -> None:

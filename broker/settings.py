@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from broker.tls import Tls
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -10,6 +12,9 @@ class Listener:
     name: str = "default"
     host: str = "127.0.0.1"
     port: int = 1883
+    tls: Tls | None = None
+    websocket: bool = False
+    proxy_protocol: bool = False  # each connection begins with a PROXY header, version 2; TLS then ends at the proxy
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,22 @@
-"""One TCP connection: bytes in, bytes out. The thin shell of `broker.connection`, and all that knows asyncio's transports."""
+"""One connection of a client: bytes in, bytes out. The thin shell of `broker.connection`, and all that knows asyncio's transports.
+
+TCP and TLS as they are; WebSocket frames and a PROXY header are taken off here, by sans-io parts.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
+from broker import proxy_protocol
 from broker.connection import Connection
+from broker.errors import RemoteProtocolError
 from broker.hooks import ConnectRequest, DetachCause, Peer
 from broker.reasons import Reason
+from broker.settings import Listener
+from broker.websocket import WebSocketFraming
 
 if TYPE_CHECKING:
     from broker.broker import Broker
@@ -21,11 +29,13 @@ LINGER_S: Final = 2.0  # how long a client that is closed may take to read the l
 class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
-    __slots__ = ("_broker", "_closed", "_listener", "_now", "_transport", "connection")
+    __slots__ = ("_broker", "_closed", "_framing", "_head", "_listener", "_now", "_transport", "connection")
 
-    def __init__(self, broker: Broker, listener: str) -> None:
+    def __init__(self, broker: Broker, listener: Listener) -> None:
         self._broker = broker
         self._listener = listener
+        self._framing = WebSocketFraming() if listener.websocket else None
+        self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
         self._closed = False
 
@@ -33,14 +43,52 @@ class Transport(asyncio.Protocol):
         """A client is there."""
         self._transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername") or ("?", 0)
-        peer = Peer(str(address[0]), int(address[1]), self._listener)
+        secure = transport.get_extra_info("ssl_object")
+        certificate = secure.getpeercert(binary_form=True) if secure is not None else None
+        peer = Peer(str(address[0]), int(address[1]), self._listener.name, certificate)
         self._transport.set_write_buffer_limits(high=self._broker.settings.max_write_buffer)
         self.connection = Connection(self._broker.engine, peer, self, self._now())
         self._broker.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """One read."""
-        self.connection.receive_data(data, self._now())
+        if self._head is not None:
+            data = self._behind_proxy(data)
+            if not data:
+                return
+        if self._framing is None:
+            self.connection.receive_data(data, self._now())
+        else:
+            self._unframed(self._framing, data)
+
+    def _behind_proxy(self, data: bytes) -> bytes:
+        """Take the PROXY header off; gives what is behind it."""
+        assert self._head is not None
+        data = self._head + data
+        try:
+            found = proxy_protocol.read(data)
+        except RemoteProtocolError as error:
+            self.connection.close(DetachCause.PROTOCOL_ERROR, error.reason, str(error))
+            return b""
+        if found is None:
+            self._head = data
+            return b""
+        self._head = None
+        source, end = found
+        if source is not None:
+            self.connection.peer = replace(self.connection.peer, address=source.address, port=source.port)
+        return data[end:]
+
+    def _unframed(self, framing: WebSocketFraming, data: bytes) -> None:
+        """Take WebSocket frames off."""
+        payload = framing.received(data)
+        answer = framing.pending()
+        if answer and not self._transport.is_closing():
+            self._transport.write(answer)
+        if payload:
+            self.connection.receive_data(payload, self._now())
+        if framing.ended:
+            self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is closed."""
@@ -59,7 +107,8 @@ class Transport(asyncio.Protocol):
         """Write what the connection has put out, in one call."""
         outgoing = self.connection.outgoing
         if outgoing and not self._transport.is_closing():
-            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+            self._transport.write(data if self._framing is None else self._framing.framed(data))
         outgoing.clear()
 
     # What the connection asks for.
@@ -97,6 +146,8 @@ class Transport(asyncio.Protocol):
         if self.connection.congested:
             self._transport.abort()
             return
+        if self._framing is not None and not self._transport.is_closing():
+            self._transport.write(self._framing.closing())
         self._transport.close()
         if cause in (DetachCause.KEEP_ALIVE, DetachCause.TAKEN_OVER):  # it may be gone without a word: wait no longer
             self._broker.loop.call_later(LINGER_S, self._transport.abort)

@@ -1,6 +1,7 @@
 """Brokers with the hooks that a test brings."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,12 @@ def serve(brokers: list[Broker]) -> Serve:
         authorizers: Sequence[Authorizer] = (),
         observers: Sequence[object] = (),
         enhanced: Sequence[EnhancedAuthenticator] = (),
-        **settings: object,
+        **settings: Any,
     ) -> int:
         hooks = Hooks(tuple(authenticators), tuple(authorizers), tuple(observers), tuple(enhanced))
         anonymous = not hooks.authenticators
-        broker = Broker(BrokerSettings(listeners=(Listener(port=0),), allow_anonymous=anonymous, **settings), hooks)  # type: ignore[arg-type]
+        listening = {"listeners": (Listener(port=0),)} | settings
+        broker = Broker(BrokerSettings(allow_anonymous=anonymous, **listening), hooks)
         brokers.append(broker)
         await broker.start()
         return broker.addresses["default"][1]

@@ -205,6 +205,22 @@ class Wire:
         await self.closed()
         self.drop()
 
+    async def flushed(self) -> None:
+        """What was sent has left; the server may read it by itself."""
+        await self._writer.drain()
+        await asyncio.sleep(0)
+
+    def finish(self) -> None:
+        """Send nothing more."""
+        self._writer.write_eof()
+
+    async def ended_quietly(self) -> None:
+        """The server closes the connection, whatever it says before."""
+        async with asyncio.timeout(WAIT_S):
+            with contextlib.suppress(ConnectionError):
+                while await self._reader.read(4096):
+                    pass
+
     def drop(self) -> None:
         """End the connection without a word."""
         self._writer.transport.abort()
