@@ -40,6 +40,7 @@ def entries(members: Mapping[str, Member]) -> tuple[ServerEntry, ...]:
         ServerEntry(
             host=str(member.payload["mqtt"]["host"]),
             port=int(member.payload["mqtt"]["port"]),
+            tls=member.payload.get("tls"),
             ws=member.payload.get("ws"),
             weight=max(1, round(MAX_WEIGHT * (least + 1) / (load + 1))),
         )

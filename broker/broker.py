@@ -174,8 +174,9 @@ class Broker:
         except TlsError as error:
             raise BrokerStartError(listener.name, listener.host, listener.port, str(error)) from error
         except OSError as error:
-            why = "the port is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
-            raise BrokerStartError(listener.name, listener.host, listener.port, why) from error
+            taken = error.errno == errno.EADDRINUSE
+            why = "the port is in use" if taken else (error.strerror or str(error))
+            raise BrokerStartError(listener.name, listener.host, listener.port, why, in_use=taken) from error
         self._servers.append(server)
         if contexts is not None:
             self._contexts.append(contexts)

@@ -21,10 +21,11 @@ class RemoteProtocolError(BrokerError):
 
 
 class BrokerStartError(BrokerError):
-    """A listener cannot be opened: `listener` is its name, `port` the port."""
+    """A listener cannot be opened: `listener` is its name, `in_use` that the port is taken."""
 
-    def __init__(self, listener: str, host: str, port: int, why: str) -> None:
+    def __init__(self, listener: str, host: str, port: int, why: str, *, in_use: bool = False) -> None:
         super().__init__(f"listener {listener} cannot listen on {host}:{port}: {why}")
+        self.in_use = in_use
         self.listener = listener
         self.host = host
         self.port = port

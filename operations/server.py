@@ -15,7 +15,7 @@ from akela.coordination import Registration, Role, open_coordination
 from akela.documents.store import OperationsStore, StoreError
 from akela.errors import PortInUseError, ServerError
 from akela.lifecycle import Stopper
-from broker import Broker, BrokerSettings, Hooks, Listener, Session
+from broker import Broker, BrokerSettings, Hooks, KeyPair, Listener, Session, Tls
 from broker.errors import BrokerStartError
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
@@ -91,8 +91,16 @@ class OperationsServer:
         gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
         access = Access(planes, self._downlink, self._catalog, self._feed.ring)
         hooks = Hooks(authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane))
-        listener = Listener(name="mqtt", host=settings.bind, port=settings.listen_mqtt)
-        return Broker(BrokerSettings(listeners=(listener,), max_packet_size=settings.max_payload), hooks)
+        return Broker(BrokerSettings(listeners=self._listeners(), max_packet_size=settings.max_payload), hooks)
+
+    def _listeners(self) -> tuple[Listener, ...]:
+        settings = self._settings
+        plain = Listener("mqtt", settings.bind, settings.listen_mqtt)
+        websocket = Listener("ws", settings.bind, settings.listen_ws, websocket=True)
+        if settings.tls_cert is None or settings.tls_key is None or settings.listen_tls is None:
+            return plain, websocket
+        tls = Tls(KeyPair(settings.tls_cert, settings.tls_key), client_ca=settings.tls_client_ca)
+        return plain, websocket, Listener("tls", settings.bind, settings.listen_tls, tls=tls)
 
     async def _start(self) -> None:
         await self._admin.start()
@@ -109,7 +117,9 @@ class OperationsServer:
         try:
             await self._broker.start()
         except BrokerStartError as error:
-            raise PortInUseError(error.host, error.port, "--mqtt-port") from error
+            if error.in_use:
+                raise PortInUseError(error.host, error.port, f"--{error.listener}-port") from error
+            raise ServerError(str(error)) from error
 
     async def _load(self) -> None:
         position = await self._store.settled_seq()
@@ -159,7 +169,8 @@ class OperationsServer:
         host = settings.public_host or settings.bind
         return {
             "mqtt": {"host": host, "port": settings.listen_mqtt},
-            "ws": None,
+            "ws": settings.listen_ws,
+            "tls": settings.listen_tls,
             "admin": {"host": settings.bind, "port": settings.listen_admin},
             "load": {"connections": self._broker.stats.connections},
             "version": __version__,

@@ -1,6 +1,9 @@
 """Settings of an Operations server."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from akela.settings import CommonSettings
 
@@ -19,6 +22,17 @@ class OperationsSettings(CommonSettings):
         description="name of this server in the cluster (default: operations-{index})",
     )
     mqtt_port: int = Field(default=1883, ge=1, le=65535, description="MQTT port of the first Operations server")
+    ws_port: int = Field(
+        default=8083, ge=1, le=65535, description="MQTT over WebSocket port of the first Operations server"
+    )
+    tls_port: int = Field(default=8883, ge=1, le=65535, description="MQTTS port of the first; used with --tls-cert")
+    tls_cert: Path | None = Field(
+        default=None, description="certificate chain for MQTTS, PEM; taken up anew when it changes"
+    )
+    tls_key: Path | None = Field(default=None, description="private key of --tls-cert, PEM")
+    tls_client_ca: Path | None = Field(
+        default=None, description="who signs clients' certificates, PEM (default: not asked for)"
+    )
     admin_port: int = Field(default=9101, ge=1, le=65535, description="admin HTTP port of the first Operations server")
     max_payload: int = Field(
         default=256 * 1024, ge=1024, le=268_435_455, description="largest MQTT packet taken, bytes"
@@ -29,12 +43,31 @@ class OperationsSettings(CommonSettings):
         """This server's name in coordination."""
         return self.id or f"operations-{self.index}"
 
+    @model_validator(mode="after")
+    def _key_with_certificate(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        return self
+
     @property
     def listen_mqtt(self) -> int:
         """The MQTT port with index and offset."""
-        return self.mqtt_port + PORT_STEP * self.index + self.port_offset
+        return self._shifted(self.mqtt_port)
+
+    @property
+    def listen_ws(self) -> int:
+        """The WebSocket port with index and offset."""
+        return self._shifted(self.ws_port)
+
+    @property
+    def listen_tls(self) -> int | None:
+        """The MQTTS port with index and offset; None without a certificate."""
+        return None if self.tls_cert is None else self._shifted(self.tls_port)
 
     @property
     def listen_admin(self) -> int:
         """The admin port with index and offset."""
-        return self.admin_port + PORT_STEP * self.index + self.port_offset
+        return self._shifted(self.admin_port)
+
+    def _shifted(self, port: int) -> int:
+        return port + PORT_STEP * self.index + self.port_offset

@@ -106,6 +106,7 @@ def _say_ready(supervisor: Supervisor, settings: CommonSettings, made: Demo | No
     click.echo("")
     click.echo(f"  REST API     {supervisor.api}/api/v1   (documentation: {supervisor.api}/docs)")
     click.echo(f"  MQTT         {', '.join(supervisor.mqtt)}")
+    click.echo(f"  WebSocket    {', '.join(supervisor.websocket)}")
     click.echo(f"  Bootstrap    {', '.join(supervisor.bootstrap)}   (topic a1/boot)")
     click.echo(f"  first login  user {supervisor.admin_user}, password {supervisor.admin_password}")
     click.echo(f"  data         {settings.data.absolute()}")

@@ -10,7 +10,7 @@ BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 10.0
 HEALTHY_S: Final = 30.0  # after so long a run, a death counts as the first again
 
-MQTT, BOOT, API = 1883, 1882, 8080
+MQTT, BOOT, API, WEBSOCKET = 1883, 1882, 8080, 8083
 OPERATIONS_ADMIN, BOOT_ADMIN, CONTROL_ADMIN = 9101, 9102, 9103
 PORT_STEP: Final = 10
 
@@ -49,7 +49,11 @@ def children(settings: CommonSettings, operations: int) -> tuple[Child, ...]:
     )
     for index in range(operations):
         step = offset + index * PORT_STEP
-        ports = (Port(MQTT + step, "--mqtt-port"), Port(OPERATIONS_ADMIN + step, "--admin-port"))
+        ports = (
+            Port(MQTT + step, "--mqtt-port"),
+            Port(OPERATIONS_ADMIN + step, "--admin-port"),
+            Port(WEBSOCKET + step, "--ws-port"),
+        )
         planned.append(_server("operations", 1, ports, index))
     return tuple(planned)
 

@@ -17,7 +17,7 @@ from akela.errors import ServerError
 from akela.http_server import listening_socket
 from akela.paths import write_private
 from akela.settings import CommonSettings
-from akela.supervisor.plan import API, BOOT, MQTT, PORT_STEP, Child, children
+from akela.supervisor.plan import API, BOOT, MQTT, PORT_STEP, WEBSOCKET, Child, children
 from akela.supervisor.process import SupervisedProcess, Tell
 
 READY_WITHIN_S: Final = 60.0
@@ -75,6 +75,12 @@ class Supervisor:
         """host:port of each Operations server."""
         first = self._settings.listen(MQTT)
         return [f"{self._settings.bind}:{first + index * PORT_STEP}" for index in range(self._operations)]
+
+    @property
+    def websocket(self) -> list[str]:
+        """Address of MQTT over WebSocket on each Operations server."""
+        first = self._settings.listen(WEBSOCKET)
+        return [f"ws://{self._settings.bind}:{first + index * PORT_STEP}" for index in range(self._operations)]
 
     @property
     def bootstrap(self) -> list[str]:
