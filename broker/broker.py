@@ -14,9 +14,11 @@ from broker.errors import BrokerStartError
 from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Refused
 from broker.properties import Properties
 from broker.reasons import Reason
+from broker.retained import Retained
 from broker.session import Session
 from broker.settings import BrokerSettings, Listener
 from broker.stats import BrokerStats
+from broker.tap import Tap
 from broker.tls import TlsContexts, TlsError
 from broker.transport import Transport
 
@@ -36,6 +38,7 @@ class Broker:
         self.settings = settings or BrokerSettings()
         self._hooks = hooks or Hooks()
         self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic)
+        self.tap: Tap | None = None  # hears every packet's bytes
         self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
         self._servers: list[asyncio.Server] = []
         self._contexts: list[TlsContexts] = []
@@ -84,6 +87,10 @@ class Broker:
     ) -> int:  # fmt: skip
         """Publish as the host: past the gates, to every matching subscription but those of `exclude`; returns how many."""
         return self.engine.publish(topic, payload, qos=qos, retain=retain, properties=properties, exclude=exclude)
+
+    def retain(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
+        """Keep a message for who subscribes later, and send it to nobody now; False when there is no room for it."""
+        return self.engine.delivery.retained.keep(topic, Retained(payload, qos, b"", None))
 
     def session(self, namespace: str, client_id: str) -> Session | None:
         """The session of a client, connected or not."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from broker.hooks import PublishHandler, Refused
 from broker.message import Message
@@ -51,12 +53,25 @@ class Publication:
 PLAIN = Publication()
 
 
+class Receiver(Protocol):
+    """A gate of deliveries, for hosts that have one: asked for each message and session that it would go to."""
+
+    def may_receive(self, session: Session, topic: str) -> bool | None:
+        """Whether a message may go to a session; None: ask `when_decided`."""
+        ...
+
+    def when_decided(self, session: Session, topic: str, deliver: Callable[[], object]) -> None:
+        """Call `deliver` when it is decided, if it is allowed."""
+        ...
+
+
 class Delivery:
     """Subscriptions and retained messages of a broker, and what they make of a publish."""
 
     def __init__(self, settings: BrokerSettings, stats: BrokerStats, clock: Callable[[], float]) -> None:
         self.router = Router()
         self.retained = RetainedMessages(settings.max_retained)
+        self.receiver: Receiver | None = None
         self._settings = settings
         self._stats = stats
         self._clock = clock
@@ -96,9 +111,12 @@ class Delivery:
         for topic, kept in self.retained.matching(subscription.levels, self._clock()):
             name = shown_name(topic, subscription.shown).encode()
             level = min(kept.qos, subscription.qos)
-            session.deliver((name, kept.payload, level, True, None, kept.properties + own, kept.expires_s))
+            message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s)
+            self._guarded(session, topic, partial(session.deliver, message))
 
     def _deliver(self, message: Published, said: Publication, matches: Matches, publisher: Session | None) -> int:
+        if self.receiver is not None:
+            return self._deliver_guarded(message, said, matches, publisher)
         _, name, payload, qos, _ = message
         # What is the same for everyone who gets it under its own name: QoS 0 by version, the others by version and QoS.
         old: bytes | None = None
@@ -135,6 +153,27 @@ class Delivery:
                 count += self._one(single, message, said, publisher)
         self._stats.delivered += count
         return count
+
+    def _deliver_guarded(
+        self, message: Published, said: Publication, matches: Matches, publisher: Session | None
+    ) -> int:
+        """As `_deliver`, where a gate is asked for each delivery."""
+        chosen = [member for member in (group.next() for group in matches.groups) if member is not None]
+        alone: list[Match] = [(one.session, one.qos, one.shown, options([one])) for one in chosen]
+        count = 0
+        for match in (*matches.sessions, *alone):
+            count += self._guarded(match[0], message[0], partial(self._one, match, message, said, publisher))
+        self._stats.delivered += count
+        return count
+
+    def _guarded(self, session: Session, topic: str, deliver: Callable[[], object]) -> bool:
+        verdict = True if self.receiver is None else self.receiver.may_receive(session, topic)
+        if verdict is None:
+            assert self.receiver is not None
+            self.receiver.when_decided(session, topic, deliver)
+        elif verdict:
+            deliver()
+        return verdict is not False
 
     @staticmethod
     def _one(match: Match, message: Published, said: Publication, publisher: Session | None) -> bool:

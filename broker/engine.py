@@ -230,6 +230,18 @@ class Engine:
         """All sessions, standing still while they change."""
         return iter(list(self.sessions.values()))
 
+    def offline_session(self, namespace: str, client_id: str, principal: object) -> Session:
+        """A session of a client that has not connected yet, or the one that it has; kept as long as any."""
+        key = (namespace, client_id)
+        session = self.sessions.get(key)
+        if session is None:
+            session = self.sessions[key] = Session(self, namespace, client_id, principal)
+            session.expiry_s = float(self.settings.max_session_expiry_s)
+            session.detached_s = self.clock()
+            self._detached[session] = None
+            self.stats.sessions = len(self.sessions)
+        return session
+
     def _session_for(self, key: SessionKey, accepted: Accepted, request: ConnectRequest) -> tuple[Session, bool]:
         """(session, whether it was there): an old connection is taken over, an old session ended on a clean start."""
         old = self.sessions.get(key)

@@ -104,6 +104,11 @@ class Session:
         return len(self.queue) if self.queue else 0
 
     @property
+    def inflight(self) -> int:
+        """Messages of QoS 1 and 2 that the client has been sent and has not acknowledged."""
+        return len(self._inflight)
+
+    @property
     def durable(self) -> bool:
         """Whether it outlives its connection."""
         return self.expiry_s > 0

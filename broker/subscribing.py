@@ -56,6 +56,18 @@ class Subscribing:
             codes.append(int(Reason.SUCCESS if ended else Reason.NO_SUBSCRIPTION_EXISTED))
         return codes
 
+    def add(self, session: Session, topic_filter: str, qos: int) -> int:
+        """Subscribe for a session as its host, past the gates; gives the granted QoS, or 0x80 for what is no filter."""
+        _, inner = topics.unshared(topic_filter)
+        if topics.filter_error(inner, self._settings.max_topic_levels) is not None:
+            return 0x80
+        made = self._made(session, Wanted(topic_filter, min(qos, 2)), None, SubscribeGrant(inner))
+        if isinstance(made, Refused):
+            return 0x80
+        session.subscriptions[made.key] = made
+        self._engine.delivery.router.add(made)
+        return made.qos
+
     def recheck(self, session: Session) -> None:
         """Ask the authorizers anew about everything that the session may do."""
         if session.connection is not None:

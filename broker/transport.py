@@ -57,9 +57,14 @@ class Transport(asyncio.Protocol):
             if not data:
                 return
         if self._framing is None:
-            self.connection.receive_data(data, self._now())
+            self._receive(data)
         else:
             self._unframed(self._framing, data)
+
+    def _receive(self, data: bytes) -> None:
+        self.connection.receive_data(data, self._now())
+        if self._broker.tap is not None:  # after the first packet has told the version
+            self._broker.tap.read(self.connection, data)
 
     def _behind_proxy(self, data: bytes) -> bytes:
         """Take the PROXY header off; gives what is behind it."""
@@ -86,7 +91,7 @@ class Transport(asyncio.Protocol):
         if answer and not self._transport.is_closing():
             self._transport.write(answer)
         if payload:
-            self.connection.receive_data(payload, self._now())
+            self._receive(payload)
         if framing.ended:
             self._transport.close()
 
@@ -94,6 +99,8 @@ class Transport(asyncio.Protocol):
         """The socket is closed."""
         self._broker.closed(self)
         self._broker.engine.lost(self.connection)
+        if self._broker.tap is not None:
+            self._broker.tap.ended(self.connection)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: its messages wait in its session."""
@@ -109,6 +116,8 @@ class Transport(asyncio.Protocol):
         if outgoing and not self._transport.is_closing():
             data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
             self._transport.write(data if self._framing is None else self._framing.framed(data))
+            if self._broker.tap is not None:
+                self._broker.tap.written(self.connection, data)
         outgoing.clear()
 
     # What the connection asks for.

@@ -1,0 +1,55 @@
+"""`akela broker`: the engine alone, with amqtt's configuration and plugins."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import click
+import uvloop
+
+from broker.amqtt_host.config import read_config, settings_of
+from broker.amqtt_host.plugins import AmqttPlugins
+from broker.broker import Broker
+from broker.errors import BrokerError
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="amqtt's YAML configuration  [default: port 1883 on every address, open to everybody]",
+)
+@click.option("-d", "--debug", is_flag=True, help="log everything")
+def broker(config: Path | None, debug: bool) -> None:
+    """Run the MQTT engine alone: a broker for MQTT 3.1, 3.1.1 and 5.0 that takes amqtt's configuration and runs its plugins.
+
+    Example: akela broker -c broker.yaml
+    """
+    style = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format=style)
+    try:
+        uvloop.run(serve(config))
+    except BrokerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def serve(config: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises: BrokerError."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    read = read_config(config)
+    plugins = AmqttPlugins(read)
+    hosting = Broker(settings_of(read), plugins.hooks)
+    plugins.attach(hosting)
+    await plugins.starting()
+    await hosting.start()
+    await plugins.started()
+    for name, (host, port) in hosting.addresses.items():
+        click.echo(f"{name}: listening on {host}:{port}")
+    await stop.wait()
+    await plugins.stopping()
+    await hosting.stop()
+    await plugins.stopped()
