@@ -1,13 +1,14 @@
 # make run   a working Akela on this machine          make test   install what the tests need, then run them
 # make check ruff, mypy --strict, import rules        make bench  benchmarks against other brokers
+# make fuzz  a million inputs on decoder and session
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check bench clean help
+.PHONY: run test check bench fuzz clean help
 help:
-	@head -2 Makefile | sed 's/^# //'
+	@head -3 Makefile | sed 's/^# //'
 
 run: $(VENV)/installed-server
 	@exec $(BIN)/akela up --demo $(ARGS)
@@ -24,6 +25,9 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,11 +13,13 @@ from broker.engine import Engine
 from broker.errors import BrokerStartError
 from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Refused
 from broker.properties import Properties
+from broker.rates import ConnectRates
 from broker.reasons import Reason
 from broker.retained import Retained
 from broker.session import Session
 from broker.settings import BrokerSettings, Listener
 from broker.stats import BrokerStats
+from broker.sys_topics import SysTopics
 from broker.tap import Tap
 from broker.tls import TlsContexts, TlsError
 from broker.transport import Transport
@@ -38,6 +40,9 @@ class Broker:
         self.settings = settings or BrokerSettings()
         self._hooks = hooks or Hooks()
         self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic)
+        self._rates = ConnectRates(self.settings.connects_per_s, self.settings.connects_burst)
+        self._sys = SysTopics(self.engine)
+        self._sys_s = 0.0  # when $SYS was published last
         self.tap: Tap | None = None  # hears every packet's bytes
         self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
         self._servers: list[asyncio.Server] = []
@@ -112,6 +117,12 @@ class Broker:
         self.stats.connections = len(self._transports)
         if len(self._transports) > self.settings.max_connections or self._stopping:
             transport.connection.close(DetachCause.HOST, Reason.SERVER_BUSY, "too many connections")
+
+    def connects(self, transport: Transport) -> None:
+        """The client's address is known: one that connects too often is closed at once."""
+        if not self._rates.allows(transport.connection.peer.address, self.engine.clock()):
+            self.stats.rate_refused += 1
+            transport.connection.close(DetachCause.HOST, Reason.CONNECTION_RATE_EXCEEDED, "connects too often")
 
     def closed(self, transport: Transport) -> None:
         """A connection is gone."""
@@ -194,7 +205,16 @@ class Broker:
             await asyncio.sleep(TICK_S)
             for contexts in self._contexts:
                 contexts.reload_changed()
+            self._publish_sys()
             self.engine.tick([transport.connection for transport in self._transports])
+
+    def _publish_sys(self) -> None:
+        interval_s, now_s = self.settings.sys_interval_s, self.engine.clock()
+        if not interval_s or now_s - self._sys_s < interval_s:
+            return
+        self._sys_s = now_s
+        for topic, payload in self._sys.messages().items():
+            self.publish(topic, payload, retain=True)
 
     async def _drain(self, drain_s: float) -> None:
         now = asyncio.get_running_loop().time  # a broker that never started can be stopped, too

@@ -265,6 +265,7 @@ class Connection:
     def _packets(self, data: bytes) -> int:
         """Handle each whole packet; returns where the first incomplete or unhandled one begins."""
         position, end = 0, len(data)
+        stats = self._engine.stats
         publish = self.incoming.publish
         while end - position >= 2:
             first = data[position]
@@ -287,6 +288,7 @@ class Connection:
                 self._check_first(first)
                 self._HANDLERS[first >> 4](self, data[body:stop])
             position = stop
+            stats.packets_received += 1
             if self.paused or self.closed:
                 return position
         if end > position:

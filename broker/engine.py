@@ -22,6 +22,7 @@ from broker.hooks import Accepted, Action, ConnectRequest, DetachCause, Hooks, P
 from broker.observers import Observers
 from broker.packets import LEVEL_5
 from broker.properties import Properties
+from broker.rates import Flapping
 from broker.reasons import Reason
 from broker.session import Session
 from broker.settings import BrokerSettings
@@ -54,6 +55,7 @@ class Engine:
         self.sessions: dict[SessionKey, Session] = {}
         self._detached: dict[Session, None] = {}  # sessions without a connection
         self.dirty: list[Connection] = []
+        self._flapping = Flapping(settings.flapping_limit, settings.flapping_window_s)
         self._flush_soon = flush_soon
 
     # Connections come and go.
@@ -63,6 +65,11 @@ class Engine:
         if connection.phase is not Phase.AUTHENTICATING:
             return  # gone while the gates thought
         client_id = accepted.client_id or request.client_id or f"auto-{secrets.token_hex(8)}"
+        if not self._flapping.allows((accepted.namespace, client_id), self.clock()):
+            self.stats.rate_refused += 1
+            why = f"attached more than {self.settings.flapping_limit} times in {self.settings.flapping_window_s:g} s"
+            self.turn_away(connection, request, Refused(Reason.CONNECTION_RATE_EXCEEDED, why))
+            return
         session, present = self._session_for((accepted.namespace, client_id), accepted, request)
         session.principal = accepted.principal
         session.expiry_s = self._expiry(request)

@@ -24,6 +24,13 @@ class BrokerSettings:
     listeners: tuple[Listener, ...] = (Listener(),)
     allow_anonymous: bool = False  # accept everybody when no authenticator is given
     max_connections: int = 100_000
+    connects_per_s: float = 0.0  # from one address, on average; more are closed at once. 0: no bound
+    connects_burst: int = 100  # from one address, at once
+    flapping_limit: int = 300  # attaches of one client id within `flapping_window_s`; more are refused. 0: no bound
+    flapping_window_s: float = 60.0
+    messages_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
+    bytes_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
+    sys_interval_s: float = 0.0  # how often $SYS is published; 0: never
     max_packet_size_connect: int = 4 * 1024  # until CONNECT is accepted
     max_packet_size: int = 256 * 1024
     connect_timeout_s: float = 10.0  # from the first byte's chance to the CONNACK

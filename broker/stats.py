@@ -17,3 +17,9 @@ class BrokerStats:
     expired: int = 0  # messages that waited longer than they said
     denied: int = 0  # publishes and subscriptions that a gate refused
     protocol_errors: int = 0
+    packets_received: int = 0  # of every kind
+    packets_sent: int = 0
+    bytes_received: int = 0  # of MQTT
+    bytes_sent: int = 0
+    throttled: int = 0  # times that a client was made to wait because it sends too fast
+    rate_refused: int = 0  # connections that came too fast from one address, or under one client id

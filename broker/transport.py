@@ -14,6 +14,7 @@ from broker import proxy_protocol
 from broker.connection import Connection
 from broker.errors import RemoteProtocolError
 from broker.hooks import ConnectRequest, DetachCause, Peer
+from broker.rates import TokenBucket
 from broker.reasons import Reason
 from broker.settings import Listener
 from broker.websocket import WebSocketFraming
@@ -23,13 +24,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_THROTTLE_S: Final = 5.0  # at a time; a debt beyond is waited for in the next turn
 LINGER_S: Final = 2.0  # how long a client that is closed may take to read the last bytes
+
+
+def _bucket(rate: float, now_s: float) -> TokenBucket | None:
+    return TokenBucket(rate, max(rate, 1.0), now_s) if rate else None
 
 
 class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
-    __slots__ = ("_broker", "_closed", "_framing", "_head", "_listener", "_now", "_transport", "connection")
+    __slots__ = (
+        "_broker", "_bytes", "_closed", "_framing", "_head", "_listener", "_messages", "_now", "_throttled", "_transport",
+        "connection",
+    )  # fmt: skip
 
     def __init__(self, broker: Broker, listener: Listener) -> None:
         self._broker = broker
@@ -38,6 +47,10 @@ class Transport(asyncio.Protocol):
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
         self._closed = False
+        settings, now_s = broker.settings, self._now()
+        self._messages = _bucket(settings.messages_per_s, now_s)
+        self._bytes = _bucket(settings.bytes_per_s, now_s)
+        self._throttled = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
@@ -49,6 +62,8 @@ class Transport(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=self._broker.settings.max_write_buffer)
         self.connection = Connection(self._broker.engine, peer, self, self._now())
         self._broker.opened(self)
+        if self._head is None:
+            self._broker.connects(self)
 
     def data_received(self, data: bytes) -> None:
         """One read."""
@@ -62,9 +77,32 @@ class Transport(asyncio.Protocol):
             self._unframed(self._framing, data)
 
     def _receive(self, data: bytes) -> None:
-        self.connection.receive_data(data, self._now())
+        stats, now_s = self._broker.stats, self._now()
+        stats.bytes_received += len(data)
+        before = stats.received
+        self.connection.receive_data(data, now_s)
+        if self._messages is not None or self._bytes is not None:
+            self._throttle(stats.received - before, len(data), now_s)
         if self._broker.tap is not None:  # after the first packet has told the version
             self._broker.tap.read(self.connection, data)
+
+    def _throttle(self, messages: int, size: int, now_s: float) -> None:
+        """Read no more until what the client has sent is within its rates."""
+        wait_s = max(
+            0.0 if self._messages is None else self._messages.charge(messages, now_s),
+            0.0 if self._bytes is None else self._bytes.charge(size, now_s),
+        )
+        if wait_s and not self._throttled and not self._transport.is_closing():
+            self._broker.stats.throttled += 1
+            self._throttled = True
+            self._transport.pause_reading()
+            self._broker.loop.call_later(min(wait_s, MAX_THROTTLE_S), self._unthrottle)
+
+    def _unthrottle(self) -> None:
+        self._throttled = False
+        self.connection.last_read_s = self._now()  # it was not silent: it was not read
+        if not self.connection.paused:
+            self.resume_reading()
 
     def _behind_proxy(self, data: bytes) -> bytes:
         """Take the PROXY header off; gives what is behind it."""
@@ -82,6 +120,7 @@ class Transport(asyncio.Protocol):
         source, end = found
         if source is not None:
             self.connection.peer = replace(self.connection.peer, address=source.address, port=source.port)
+        self._broker.connects(self)
         return data[end:]
 
     def _unframed(self, framing: WebSocketFraming, data: bytes) -> None:
@@ -116,6 +155,9 @@ class Transport(asyncio.Protocol):
         if outgoing and not self._transport.is_closing():
             data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
             self._transport.write(data if self._framing is None else self._framing.framed(data))
+            stats = self._broker.stats
+            stats.packets_sent += len(outgoing)
+            stats.bytes_sent += len(data)
             if self._broker.tap is not None:
                 self._broker.tap.written(self.connection, data)
         outgoing.clear()
@@ -137,7 +179,7 @@ class Transport(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Read again."""
-        if not self._transport.is_closing():
+        if not self._transport.is_closing() and not self._throttled:
             self._transport.resume_reading()
 
     def close(self, cause: DetachCause, reason: Reason | None, text: str) -> None:
@@ -158,5 +200,4 @@ class Transport(asyncio.Protocol):
         if self._framing is not None and not self._transport.is_closing():
             self._transport.write(self._framing.closing())
         self._transport.close()
-        if cause in (DetachCause.KEEP_ALIVE, DetachCause.TAKEN_OVER):  # it may be gone without a word: wait no longer
-            self._broker.loop.call_later(LINGER_S, self._transport.abort)
+        self._broker.loop.call_later(LINGER_S, self._transport.abort)  # one that does not read is not waited for

@@ -5,6 +5,7 @@ Nobody gets a wildcard where the application stands, so isolation never rests on
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from akela.contract import topics
 from akela.contract.errors import ContractError, TopicError
@@ -15,6 +16,8 @@ from operations.catalog import Catalog
 from operations.downlink import Downlink
 from operations.planes import Plane, handler_for, refuse_unserved
 from operations.principals import Endpoint, Operator, Server
+
+SYS: Final = "$SYS/"  # of the whole server, so for platform-admins only
 
 
 class Access:
@@ -67,6 +70,8 @@ class Access:
         return PublishGrant(str(topic), handler=handler_for(plane, request, self._downlink), retain=False)
 
     def _operator_filter(self, operator: Operator, topic_filter: str) -> SubscribeGrant | Refused:
+        if operator.platform and topic_filter.startswith(SYS):
+            return SubscribeGrant(topic_filter)
         try:
             entry = self._catalog.entry(topics.observed_app(topic_filter))
         except TopicError as error:

@@ -70,7 +70,8 @@ def admit_operator(user: str, password: bytes, token: Mapping[str, Any] | None, 
         return denied("the API token has expired")
     if not OBSERVERS.intersection(token.get("roles", ())):
         return denied("the API token has no role that may observe")
-    return Operator(token["user"], token["tenant"], token["_id"], expires)
+    platform = "platform-admin" in token["roles"]
+    return Operator(token["user"], token["tenant"], token["_id"], expires, platform)
 
 
 def admit_endpoint(  # noqa: PLR0911  a line per reason

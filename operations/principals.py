@@ -60,6 +60,7 @@ class Operator:
     tenant: str
     token: str
     expires: datetime | None = None
+    platform: bool = False  # a platform-admin: sees the server's own topics, too
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0  # how long database and coordination may take to appear
 RETRY_S: Final = 0.2
+SYS_EVERY_S: Final = 10.0  # how often $SYS is published
 LOAD_EVERY_S: Final = 5.0  # how often the announced load is refreshed
 DRAIN_S: Final = 5.0
 
@@ -91,7 +92,12 @@ class OperationsServer:
         gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
         access = Access(planes, self._downlink, self._catalog, self._feed.ring)
         hooks = Hooks(authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane))
-        return Broker(BrokerSettings(listeners=self._listeners(), max_packet_size=settings.max_payload), hooks)
+        return Broker(
+            BrokerSettings(
+                listeners=self._listeners(), max_packet_size=settings.max_payload, sys_interval_s=SYS_EVERY_S
+            ),
+            hooks,
+        )
 
     def _listeners(self) -> tuple[Listener, ...]:
         settings = self._settings

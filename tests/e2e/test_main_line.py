@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from akela.contract.bootlist import public_from_text, verify
@@ -69,6 +70,18 @@ def test_an_operator_sees_every_step(up: AkelaUp) -> None:
         assert operator.json(f"a1/{app}/watched/o/detached") == {"cause": "client"}
     records = up.value("logs", "query", "--app", "demo", "values", "--endpoint", "watched")["items"]
     assert records[0]["body"] == {"name": "temperature", "value": 21.5}
+
+
+def test_a_platform_admin_sees_the_server_s_own_topics_and_metrics(up: AkelaUp) -> None:
+    admin = ["-p", up.port(), "-u", up.demo["operator_user"], "-P", up.demo["admin_token"]]
+    with Subscriber(admin, "$SYS/broker/clients/connected") as watching:
+        assert int(watching.until("$SYS/broker/clients/connected")) >= 1
+    refused = subprocess.run(
+        ["mosquitto_sub", *up.operator(), "-t", "$SYS/#", "-E", "-d"], capture_output=True, text=True, timeout=20
+    )
+    assert "Subscribed (mid: 1): 128" in refused.stdout
+    metrics = httpx.get(f"http://127.0.0.1:{9101 + up.offset}/metrics").text
+    assert "akela_mqtt_packets_received_total" in metrics
 
 
 def test_an_endpoint_gets_a_credential_of_its_own_and_uses_it(up: AkelaUp) -> None:

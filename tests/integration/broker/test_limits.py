@@ -7,9 +7,12 @@ import pytest
 
 from broker import Broker
 from broker.errors import BrokerStartError
+from broker.proxy_protocol import SIGNATURE
 from broker.settings import BrokerSettings, Listener
 from tests.brokers import Serve
 from tests.mqtt import Wire, connect, puback, publish, subscribe
+from tests.mqtt5 import Wire5
+from tests.mqtt5 import connect as connect_5
 
 
 async def test_a_large_connect_is_refused_by_its_header(serve: Serve) -> None:
@@ -147,3 +150,77 @@ async def test_stopping_closes_every_connection(serve: Serve, brokers: list[Brok
     await asyncio.wait_for(brokers[0].stop(), 5)
     for wire in wires:
         await wire.closed()
+
+
+async def test_an_address_that_connects_too_often_is_closed(serve: Serve, brokers: list[Broker]) -> None:
+    port = await serve(connects_per_s=0.001, connects_burst=2)
+    kept = [await Wire.connected(port, connect(f"c{n}")) for n in range(2)]
+    extra = await Wire.open(port)
+    extra.send(connect("extra"))
+    await extra.closed()
+    assert brokers[0].stats.rate_refused == 1
+    for wire in kept:
+        await wire.quiet()
+
+
+async def test_behind_a_proxy_the_client_s_address_counts(serve: Serve) -> None:
+    port = await serve(listeners=(Listener(port=0, proxy_protocol=True),), connects_per_s=0.001, connects_burst=1)
+    for last in (1, 2, 3):
+        address = bytes([192, 0, 2, last])
+        header = SIGNATURE + b"\x21\x11\x00\x0c" + address + bytes(4) + b"\x00\x07\x07\x5b"
+        wire = await Wire.open(port)
+        wire.send(header, connect(f"c{last}"))
+        assert await wire.packet() == (0x20, b"\x00\x00")
+    again = await Wire.open(port)
+    again.send(header, connect("again"))
+    await again.closed()
+
+
+async def test_two_devices_with_one_id_are_stopped_from_throwing_each_other_out(
+    serve: Serve, brokers: list[Broker]
+) -> None:
+    port = await serve(flapping_limit=4)
+    for _ in range(4):
+        holder = await Wire5.joined(port, "same")
+    refused = await Wire5.open(port)
+    refused.send(connect_5("same"))
+    assert (await refused.connack()).reason == 0x9F
+    await holder.quiet()  # who has it keeps it
+    old = await Wire.open(port)
+    old.send(connect("same"))
+    assert await old.packet() == (0x20, b"\x00\x03")
+    assert brokers[0].stats.rate_refused == 2
+    await Wire5.joined(port, "other")
+
+
+@pytest.mark.parametrize("bound", [{"messages_per_s": 100.0}, {"bytes_per_s": 1000.0}])
+async def test_who_sends_too_fast_waits_and_loses_nothing(
+    serve: Serve, brokers: list[Broker], bound: dict[str, float]
+) -> None:
+    port = await serve(**bound)
+    listener, fast, other = [await Wire.connected(port, connect(name)) for name in ("l", "fast", "other")]
+    await listener.subscribed(("t", 1))
+    for number in range(150):
+        fast.send(publish("t", str(number), qos=1, packet_id=number + 1))
+        await fast.flushed()
+    await other.quiet()
+    for number in range(150):
+        message = await listener.message()
+        assert message.payload == str(number).encode()
+        listener.send(puback(message.packet_id))
+    assert brokers[0].stats.throttled >= 1
+
+
+async def test_sys_topics(serve: Serve, brokers: list[Broker]) -> None:
+    port = await serve(sys_interval_s=0.01)
+    wire = await Wire.connected(port, connect("c"))
+    wire.send(subscribe(("$SYS/broker/#", 0)))
+    assert (await wire.packet()).first == 0x90
+    seen: dict[str, bytes] = {}
+    while seen.get("$SYS/broker/subscriptions/count") != b"1" or "$SYS/broker/load/connections/15min" not in seen:
+        message = await wire.message()
+        seen[message.topic] = message.payload
+    assert seen["$SYS/broker/clients/connected"] == b"1"
+    assert int(seen["$SYS/broker/messages/received"]) >= 1
+    assert seen["$SYS/broker/uptime"].endswith(b" seconds")
+    assert {"$SYS/broker/load/bytes/sent/1min", "$SYS/broker/retained messages/count"} <= seen.keys()
