@@ -8,7 +8,7 @@ A gate that needs time, or a handler that holds too many messages, pauses the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
@@ -217,7 +217,7 @@ class Connection:
             self.put(packets.connack(connack_return_code(refused.reason), session_present=False))  # [MQTT-3.2.2-4]
         self.close(DetachCause.HOST, refused.reason, refused.text)
 
-    def subscribed(self, packet_id: int, codes: list[int]) -> None:
+    def subscribed(self, packet_id: int, codes: Sequence[int]) -> None:
         """The verdict on SUBSCRIBE."""
         self.put(packets.suback(packet_id, codes, self.level))
 
@@ -394,7 +394,14 @@ class Connection:
     def _on_unsubscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_unsubscribe(body, self.level)
         codes = self._engine.subscribing.unsubscribe(self, filters)
-        self.put(packets.unsuback(packet_id, codes, self.level))  # [MQTT-3.10.4-4]
+        assert self.session is not None
+        self.session.when_stored(
+            lambda: self._answer(packets.unsuback(packet_id, codes, self.level))
+        )  # [MQTT-3.10.4-4]
+
+    def _answer(self, packet: bytes) -> None:
+        if self.open:
+            self.put(packet)
 
     def _on_pingreq(self, body: bytes) -> None:
         if body:

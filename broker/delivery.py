@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from broker.hooks import PublishHandler, Refused
+from broker.journal import Journal
 from broker.message import Message
 from broker.packets import LEVEL_5, publish_head
 from broker.properties import variable
@@ -68,9 +69,11 @@ class Receiver(Protocol):
 class Delivery:
     """Subscriptions and retained messages of a broker, and what they make of a publish."""
 
-    def __init__(self, settings: BrokerSettings, stats: BrokerStats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: BrokerSettings, stats: BrokerStats, clock: Callable[[], float], journal: Journal | None
+    ) -> None:
         self.router = Router()
-        self.retained = RetainedMessages(settings.max_retained)
+        self.retained = RetainedMessages(settings.max_retained, None if journal is None else journal.retained)
         self.receiver: Receiver | None = None
         self._settings = settings
         self._stats = stats
@@ -84,13 +87,16 @@ class Delivery:
             return 0
         if retain and not self.retained.keep(route.topic, Retained(payload, qos, said.properties, said.expires_s)):
             log.warning("no room for another retained message", extra={"limit": self._settings.max_retained})
-        if route.version != self.router.version:
-            route.matches = self.router.match(route.topic)
-            route.version = self.router.version
-        matches = route.matches
+        matches = self._matches(route)
         if matches is NOBODY:
             return 0
         return self._deliver((route.topic, route.name, payload, qos, retain), said, matches, publisher)
+
+    def kept(self, route: Route) -> bool:
+        """Whether a message of QoS 1 or 2 would be for a session that is kept on disk."""
+        matches = self._matches(route)
+        members = (member.session for group in matches.groups for member in group.members)
+        return any(session.journal is not None for session in (*(match[0] for match in matches.sessions), *members))
 
     def publish(
         self, topic: str, payload: bytes, qos: int, retain: bool, said: Publication, exclude: Session | None
@@ -111,8 +117,14 @@ class Delivery:
         for topic, kept in self.retained.matching(subscription.levels, self._clock()):
             name = shown_name(topic, subscription.shown).encode()
             level = min(kept.qos, subscription.qos)
-            message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s)
+            message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s, None)
             self._guarded(session, topic, partial(session.deliver, message))
+
+    def _matches(self, route: Route) -> Matches:
+        if route.version != self.router.version:
+            route.matches = self.router.match(route.topic)
+            route.version = self.router.version
+        return route.matches
 
     def _deliver(self, message: Published, said: Publication, matches: Matches, publisher: Session | None) -> int:
         if self.receiver is not None:
@@ -135,7 +147,7 @@ class Delivery:
             if level:
                 key = connection.plain << 2 | level
                 common = made.get(key) or made.setdefault(key, _made(name, payload, level, said, connection.plain))
-                if not session.push(connection, common):
+                if session.journal is not None or not session.push(connection, common):
                     session.deliver(common[0])
             elif connection.plain != LEVEL_5:
                 if old is None:
@@ -189,7 +201,7 @@ class Delivery:
         if shown is not None:
             name = shown_name(topic, shown).encode()
         outgoing: Message = (
-            name, payload, qos if qos < granted else granted, as_published, None, properties, said.expires_s,
+            name, payload, qos if qos < granted else granted, as_published, None, properties, said.expires_s, None,
         )  # fmt: skip
         session.deliver(outgoing)
         return True
@@ -199,4 +211,4 @@ def _made(name: bytes, payload: bytes, qos: int, said: Publication, version: int
     """A delivery, and its packet up to where the packet id stands, and behind that."""
     tail = payload if version != LEVEL_5 else variable(len(said.properties)) + said.properties + payload
     head = publish_head(name, len(tail), qos=qos, retain=False)
-    return (name, payload, qos, False, None, said.properties, None), head, tail
+    return (name, payload, qos, False, None, said.properties, None, None), head, tail

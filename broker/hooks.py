@@ -159,6 +159,15 @@ class EnhancedAuthenticator(Protocol):
 
 
 @runtime_checkable
+class Reviver(Protocol):
+    """Knows sessions again that were read from disk at the start, before their clients come back."""
+
+    async def revive(self, session: Session) -> object:
+        """The principal of a session; None: none, its will is then decided on without one."""
+        ...
+
+
+@runtime_checkable
 class Authorizer(Protocol):
     """Gate of topics. Asked once per session and topic; an awaitable answer holds up that session's packets only."""
 
@@ -237,3 +246,4 @@ class Hooks:
     authorizers: tuple[Authorizer, ...] = ()
     observers: tuple[object, ...] = ()
     enhanced: tuple[EnhancedAuthenticator, ...] = ()
+    reviver: Reviver | None = None

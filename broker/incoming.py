@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from broker import properties
 from broker.delivery import PLAIN, Publication, Route
 from broker.errors import RemoteProtocolError
+from broker.hooks import DetachCause
+from broker.journal import NO_ROOM, Journal
 from broker.packets import LEVEL_5, Kind, acknowledgement, acknowledgement_5
 from broker.properties import NONE, Properties
 from broker.reasons import Reason
@@ -19,14 +21,17 @@ from broker.reasons import Reason
 if TYPE_CHECKING:
     from broker.connection import Connection
     from broker.engine import Engine
+    from broker.session import Session
 
 MAX_ROUTES: Final = 1024  # topics whose route a connection keeps
 
 
 class Pending:
-    """A message that waits for its handler, or for the acknowledgement of one before it."""
+    """A message that waits for its handler, for the disk, or for the acknowledgement of one before it."""
 
-    __slots__ = ("connection", "done", "packet_id", "payload", "qos", "reason", "retain", "route", "said", "text")
+    __slots__ = (
+        "connection", "done", "packet_id", "payload", "qos", "reason", "retain", "route", "said", "text", "unstored",
+    )  # fmt: skip
 
     def __init__(
         self, connection: Connection, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication
@@ -39,6 +44,7 @@ class Pending:
         self.packet_id = packet_id
         self.said = said
         self.done = False
+        self.unstored = False  # what it promised could not be written
         self.reason: Reason = Reason.SUCCESS
         self.text: str | None = None
 
@@ -57,7 +63,7 @@ class Incoming:
         self._held = 0  # QoS 1 messages among them
         self._unsettled = 0
 
-    def publish(self, first: int, data: bytes, at: int, stop: int) -> bool:  # noqa: PLR0912  the hot path: no calls
+    def publish(self, first: int, data: bytes, at: int, stop: int) -> bool:  # noqa: C901, PLR0912  the hot path: no calls
         """Handle one PUBLISH whose body is data[at:stop]; False: its permission is being looked up, handle it again then."""
         qos = first >> 1 & 3
         payload_at = at + 2 + (data[at] << 8 | data[at + 1]) if stop - at >= 2 else stop + 1
@@ -84,6 +90,11 @@ class Incoming:
                 return False
         engine = self._engine
         engine.stats.received += 1
+        if qos and engine.journal is not None:
+            self._kept(
+                engine.journal, route, data[payload_at:stop], qos, first & 1 == 1 and route.retain, packet_id, said
+            )
+            return True
         if qos and (self._acks or qos == 2) and not self._expected(qos, packet_id):
             return True
         retain = first & 1 == 1 and route.retain
@@ -118,17 +129,29 @@ class Incoming:
         while acks and acks[0].done:
             first = acks.popleft()
             self._held -= first.qos == 1
+            if first.unstored and self._connection.level != LEVEL_5:  # 3.1.1 has no other way to say no
+                self._connection.close(DetachCause.HOST, first.reason, NO_ROOM)
             self._acknowledge(first.qos, first.packet_id, first.reason, first.text)
         connection = self._connection
         if connection.paused and connection.open and self._unsettled < self._engine.settings.max_unsettled:
             connection.resume()
 
+    def stored(self, pending: Pending, stored: bool) -> None:
+        """What a held message promised is on disk, or could not be written: then it is refused."""
+        if not stored:
+            self._unstored(pending)
+        self.settled(pending)
+
     def released(self, packet_id: int) -> None:
-        """PUBREL: a QoS 2 message is complete [MQTT-4.3.3-11]."""
+        """PUBREL: a QoS 2 message is complete [MQTT-4.3.3-11]; its packet id is free, also after a kill."""
         connection = self._connection
-        assert connection.session is not None
-        known = connection.session.received.pop(packet_id, 0) is None
-        if known or connection.level != LEVEL_5:
+        session = connection.session
+        assert session is not None
+        known = session.received.pop(packet_id, 0) is None
+        if known and session.journal is not None:
+            session.journal.released(session, packet_id)
+            session.when_stored(lambda: self._put_open(acknowledgement(Kind.PUBCOMP, packet_id)))
+        elif known or connection.level != LEVEL_5:
             connection.put(acknowledgement(Kind.PUBCOMP, packet_id))
         else:
             unknown = Reason.PACKET_IDENTIFIER_NOT_FOUND
@@ -167,13 +190,58 @@ class Incoming:
         assert session is not None
         if qos == 2 and packet_id in session.received:  # [MQTT-4.3.3-10]
             if not any(pending.packet_id == packet_id for pending in self._acks or ()):
-                connection.put(acknowledgement(Kind.PUBREC, packet_id))
+                session.when_stored(lambda: self._put_open(acknowledgement(Kind.PUBREC, packet_id)))
             return False
         if connection.level == LEVEL_5 and self._held + len(session.received) >= self._engine.settings.receive_maximum:
             raise RemoteProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more unacknowledged messages than allowed")
         if qos == 2:
             session.received[packet_id] = None
+            if session.journal is not None:
+                session.journal.received(session, packet_id)
         return True
+
+    def _kept(
+        self, journal: Journal, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication
+    ) -> None:
+        """A message of QoS 1 or 2 where sessions are kept on disk: it is acknowledged when what it changed is written."""
+        connection, engine = self._connection, self._engine
+        handled = route.handler is not None or route.refused is not None
+        if journal.failing and not handled and (retain or engine.delivery.kept(route)):  # before anybody gets it
+            refused = Pending(connection, route, b"", qos, retain, packet_id, said)
+            self._wait(refused)
+            self._unsettled += 1
+            self.stored(refused, stored=False)
+            return
+        mark = journal.mark
+        if (self._acks or qos == 2) and not self._expected(qos, packet_id):
+            return
+        if handled:
+            self._handled(route, payload, qos, retain, packet_id, said)
+            return
+        count = engine.delivery.route(route, payload, qos, retain, said, connection.session)
+        if journal.mark != mark:
+            self._hold_until_stored(journal, Pending(connection, route, b"", qos, retain, packet_id, said))
+        elif self._acks or qos == 2 or (not count and connection.level == LEVEL_5):
+            reason = Reason.SUCCESS if count else Reason.NO_MATCHING_SUBSCRIBERS
+            self._acknowledge_in_order(qos, packet_id, reason, None)
+        else:
+            connection.put(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+
+    def _hold_until_stored(self, journal: Journal, pending: Pending) -> None:
+        self._wait(pending)
+        self._unsettled += 1
+        if self._unsettled >= self._engine.settings.max_unsettled:
+            self._connection.pause()
+        journal.decide(lambda stored: self.stored(pending, stored))
+
+    def _unstored(self, pending: Pending) -> None:
+        self._engine.stats.store_refused += 1
+        pending.unstored = True
+        pending.reason, pending.text = Reason.QUOTA_EXCEEDED, NO_ROOM
+
+    def _put_open(self, packet: bytes) -> None:
+        if self._connection.open:
+            self._connection.put(packet)
 
     def _handled(self, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication) -> None:
         """A message that the host handles, or that was refused: not on the path of plain routing."""
@@ -197,10 +265,11 @@ class Incoming:
             self._engine.handler_failed(connection, route)
             return
         if done or not ticket:
+            mark = self._engine.mark
             if route.routed and connection.open:
                 self._engine.delivery.route(route, payload, qos, retain, said, session)
             if qos and done:
-                self._acknowledge_in_order(qos, packet_id, Reason.SUCCESS, None)
+                self._acknowledge_done(Pending(connection, route, b"", qos, retain, packet_id, said), mark)
             return
         self._hold(Pending(connection, route, payload, qos, retain, packet_id, said), ticket)
 
@@ -212,6 +281,15 @@ class Incoming:
         self._unsettled += 1
         if self._unsettled >= self._engine.settings.max_unsettled:
             self._connection.pause()
+
+    def _acknowledge_done(self, pending: Pending, mark: int) -> None:
+        """A message that its handler took at once; what its routing noted since `mark` is written first."""
+        journal, session = self._engine.journal, self._connection.session
+        kept = session is not None and session.journal is not None and pending.qos == 2  # its packet id
+        if journal is not None and (kept or journal.mark != mark):
+            self._hold_until_stored(journal, pending)
+        else:
+            self._acknowledge_in_order(pending.qos, pending.packet_id, Reason.SUCCESS, None)
 
     def _wait(self, pending: Pending) -> None:
         if self._acks is None:
@@ -236,6 +314,11 @@ class Incoming:
             connection.put(acknowledgement(kind, packet_id))
             return
         if qos == 2 and reason.refused and connection.session is not None:  # it ends here: section 4.3.3
-            connection.session.received.pop(packet_id, None)
+            self._take_back(connection.session, packet_id)
         said = Properties(reason_string=text if connection.tells_reasons else None)
         connection.tell(lambda told: acknowledgement_5(kind, packet_id, reason, told), said)
+
+    @staticmethod
+    def _take_back(session: Session, packet_id: int) -> None:
+        if session.received.pop(packet_id, 0) is None and session.journal is not None:
+            session.journal.released(session, packet_id)
