@@ -162,7 +162,10 @@ class Broker:
 
         gate_timeout_s = self.settings.gate_timeout_s
         asked = gates.authenticated(self._hooks.authenticators, request, timeout_s=gate_timeout_s)
-        self._later(connection, asked, decided)
+        if isinstance(asked, Accepted | Refused):
+            decided(asked)
+        else:
+            self._later(connection, asked, decided)
 
     def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
         """Have the gate of the request's authentication method decide on one step."""

@@ -28,7 +28,7 @@ Published = tuple[str, bytes, bytes, int, bool]
 class Route:
     """What becomes of one topic of one session, looked up once."""
 
-    __slots__ = ("handler", "matches", "name", "refused", "retain", "routed", "topic", "version")
+    __slots__ = ("handler", "matches", "name", "plain", "refused", "retain", "routed", "topic", "version")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic  # canonical
@@ -38,7 +38,8 @@ class Route:
         self.routed = True
         self.refused: Refused | None = None
         self.matches: Matches = NOBODY
-        self.version = -1  # of the router, for which `matches` holds
+        self.version = -1  # of the router, for which `matches` and `plain` hold
+        self.plain = False  # no handler, no refusal, and nobody among the matches is kept on disk
 
 
 class Publication:
@@ -87,16 +88,30 @@ class Delivery:
             return 0
         if retain and not self.retained.keep(route.topic, Retained(payload, qos, said.properties, said.expires_s)):
             log.warning("no room for another retained message", extra={"limit": self._settings.max_retained})
-        matches = self._matches(route)
+        if route.version != self.router.version:
+            self.match(route)
+        matches = route.matches
         if matches is NOBODY:
             return 0
         return self._deliver((route.topic, route.name, payload, qos, retain), said, matches, publisher)
 
-    def kept(self, route: Route) -> bool:
-        """Whether a message of QoS 1 or 2 would be for a session that is kept on disk."""
-        matches = self._matches(route)
+    def plainly(self, route: Route, payload: bytes, qos: int, said: Publication, publisher: Session | None) -> int:
+        """The same for a `plain` route whose matches hold, and a message that is not to be retained."""
+        return self._deliver((route.topic, route.name, payload, qos, False), said, route.matches, publisher)
+
+    def match(self, route: Route) -> None:
+        """Find out anew who gets what is published to a topic."""
+        matches = route.matches = self.router.match(route.topic)
+        route.version = self.router.version
         members = (member.session for group in matches.groups for member in group.members)
-        return any(session.journal is not None for session in (*(match[0] for match in matches.sessions), *members))
+        kept = any(session.journal is not None for session in (*(match[0] for match in matches.sessions), *members))
+        route.plain = route.routed and route.handler is None and route.refused is None and not kept
+
+    def kept(self, route: Route) -> bool:
+        """Whether a message of QoS 1 or 2, without a handler, would be for a session that is kept on disk."""
+        if route.version != self.router.version:
+            self.match(route)
+        return route.routed and not route.plain
 
     def publish(
         self, topic: str, payload: bytes, qos: int, retain: bool, said: Publication, exclude: Session | None
@@ -119,12 +134,6 @@ class Delivery:
             level = min(kept.qos, subscription.qos)
             message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s, None)
             self._guarded(session, topic, partial(session.deliver, message))
-
-    def _matches(self, route: Route) -> Matches:
-        if route.version != self.router.version:
-            route.matches = self.router.match(route.topic)
-            route.version = self.router.version
-        return route.matches
 
     def _deliver(self, message: Published, said: Publication, matches: Matches, publisher: Session | None) -> int:
         if self.receiver is not None:

@@ -171,6 +171,11 @@ class Engine:
         """Differs when something was noted in between that an acknowledgement has to wait for."""
         return 0 if self.journal is None else self.journal.mark
 
+    @property
+    def failing(self) -> bool:
+        """What has to be stored cannot be, at the moment."""
+        return self.journal is not None and self.journal.failing
+
     # Messages.
 
     def look_up(self, connection: Connection, raw: bytes) -> Route | None:
@@ -282,7 +287,7 @@ class Engine:
 
     def _cannot_keep(self, key: SessionKey, request: ConnectRequest) -> bool:
         """Whether the session would have to be kept on disk, is not there yet, and nothing can be written."""
-        if self.journal is None or not self.journal.failing or not self._expiry(request):
+        if not self.failing or not self._expiry(request):
             return False
         known = self.sessions.get(key)
         return known is None or known.journal is None or request.clean_start

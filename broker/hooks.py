@@ -132,12 +132,12 @@ class DetachCause(Enum):
 
 @runtime_checkable
 class Authenticator(Protocol):
-    """Gate of CONNECT. Several: each must accept, the first one's answer counts."""
+    """Gate of CONNECT. Several: each must accept, the first one's answer counts; the next is asked when one has accepted."""
 
     name: str
 
-    async def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
-        """Decide on a CONNECT."""
+    def authenticate(self, request: ConnectRequest) -> Accepted | Refused | Awaitable[Accepted | Refused]:
+        """Decide on a CONNECT: at once, or with an awaitable (`async def`) that holds up this client only."""
         ...
 
 

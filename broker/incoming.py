@@ -17,6 +17,7 @@ from broker.journal import NO_ROOM, Journal
 from broker.packets import LEVEL_5, Kind, acknowledgement, acknowledgement_5
 from broker.properties import NONE, Properties
 from broker.reasons import Reason
+from broker.router import NOBODY
 
 if TYPE_CHECKING:
     from broker.connection import Connection
@@ -63,15 +64,15 @@ class Incoming:
         self._held = 0  # QoS 1 messages among them
         self._unsettled = 0
 
-    def publish(self, first: int, data: bytes, at: int, stop: int) -> bool:  # noqa: C901, PLR0912  the hot path: no calls
+    def publish(self, first: int, data: bytes, at: int, stop: int) -> bool:  # noqa: PLR0912  the hot path: no calls
         """Handle one PUBLISH whose body is data[at:stop]; False: its permission is being looked up, handle it again then."""
         qos = first >> 1 & 3
         payload_at = at + 2 + (data[at] << 8 | data[at + 1]) if stop - at >= 2 else stop + 1
         raw = data[at + 2 : payload_at]
         packet_id = 0
         if qos:
-            packet_id = data[payload_at] << 8 | data[payload_at + 1] if payload_at + 2 <= stop else 0
             payload_at += 2
+            packet_id = data[payload_at - 2] << 8 | data[payload_at - 1] if payload_at <= stop else 0
             if packet_id == 0 or qos == 3:  # [MQTT-2.3.1-1] and [MQTT-3.3.1-4] of 3.1.1
                 raise RemoteProtocolError(Reason.MALFORMED_PACKET, "PUBLISH without a packet id, or with QoS 3")
         if payload_at > stop:
@@ -84,31 +85,26 @@ class Incoming:
             else:
                 raw, said, payload_at = self._properties(raw, data, payload_at, stop)
         route = self._routes.get(raw)
+        engine = self._engine
         if route is None:
-            route = self._engine.look_up(connection, raw)
+            route = engine.look_up(connection, raw)
             if route is None:
                 return False
-        engine = self._engine
         engine.stats.received += 1
-        if qos and engine.journal is not None:
-            self._kept(
-                engine.journal, route, data[payload_at:stop], qos, first & 1 == 1 and route.retain, packet_id, said
-            )
+        delivery = engine.delivery
+        if qos != 1 or first & 1 or self._acks or not route.plain or route.version != delivery.router.version:
+            self._ordinary(route, data[payload_at:stop], qos, first & 1 == 1 and route.retain, packet_id, said)
             return True
-        if qos and (self._acks or qos == 2) and not self._expected(qos, packet_id):
-            return True
-        retain = first & 1 == 1 and route.retain
-        if route.handler is not None or route.refused is not None:
-            self._handled(route, data[payload_at:stop], qos, retain, packet_id, said)
-            return True
-        count = engine.delivery.route(route, data[payload_at:stop], qos, retain, said, connection.session)
-        if not qos:
-            return True
-        if self._acks or qos == 2 or (not count and connection.level == LEVEL_5):
-            reason = Reason.SUCCESS if count else Reason.NO_MATCHING_SUBSCRIBERS
-            self._acknowledge_in_order(qos, packet_id, reason, None)
+        count = 0
+        if route.matches is not NOBODY:
+            count = delivery.plainly(route, data[payload_at:stop], 1, said, connection.session)
+        if count or connection.level != LEVEL_5:
+            connection.outgoing.append(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+            if not connection.dirty:
+                connection.dirty = True
+                engine.flush_later(connection)
         else:
-            connection.put(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+            self._acknowledge(1, packet_id, Reason.NO_MATCHING_SUBSCRIBERS, None)
         return True
 
     def keep(self, raw: bytes, route: Route) -> None:
@@ -200,32 +196,36 @@ class Incoming:
                 session.journal.received(session, packet_id)
         return True
 
-    def _kept(
-        self, journal: Journal, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication
+    def _ordinary(
+        self, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication
     ) -> None:
-        """A message of QoS 1 or 2 where sessions are kept on disk: it is acknowledged when what it changed is written."""
+        """Any message but the plainest. What promises something on disk is acknowledged when that is written."""
         connection, engine = self._connection, self._engine
         handled = route.handler is not None or route.refused is not None
-        if journal.failing and not handled and (retain or engine.delivery.kept(route)):  # before anybody gets it
-            refused = Pending(connection, route, b"", qos, retain, packet_id, said)
-            self._wait(refused)
-            self._unsettled += 1
-            self.stored(refused, stored=False)
+        if qos and not handled and engine.failing and (retain or engine.delivery.kept(route)):  # before anybody gets it
+            self._refuse_unstored(Pending(connection, route, b"", qos, retain, packet_id, said))
             return
-        mark = journal.mark
-        if (self._acks or qos == 2) and not self._expected(qos, packet_id):
+        mark = engine.mark
+        if qos and (self._acks or qos == 2) and not self._expected(qos, packet_id):
             return
         if handled:
             self._handled(route, payload, qos, retain, packet_id, said)
             return
         count = engine.delivery.route(route, payload, qos, retain, said, connection.session)
-        if journal.mark != mark:
-            self._hold_until_stored(journal, Pending(connection, route, b"", qos, retain, packet_id, said))
-        elif self._acks or qos == 2 or (not count and connection.level == LEVEL_5):
-            reason = Reason.SUCCESS if count else Reason.NO_MATCHING_SUBSCRIBERS
-            self._acknowledge_in_order(qos, packet_id, reason, None)
+        if not qos:
+            return
+        pending = Pending(connection, route, b"", qos, retain, packet_id, said)
+        if not count and connection.level == LEVEL_5:
+            pending.reason = Reason.NO_MATCHING_SUBSCRIBERS
+        if engine.journal is not None and engine.mark != mark:
+            self._hold_until_stored(engine.journal, pending)
         else:
-            connection.put(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+            self._acknowledge_in_order(pending)
+
+    def _refuse_unstored(self, pending: Pending) -> None:
+        self._wait(pending)
+        self._unsettled += 1
+        self.stored(pending, stored=False)
 
     def _hold_until_stored(self, journal: Journal, pending: Pending) -> None:
         self._wait(pending)
@@ -251,7 +251,9 @@ class Incoming:
         if route.refused is not None:
             self._engine.publish_refused(session, route)
             if qos:
-                self._acknowledge_in_order(qos, packet_id, route.refused.reason, route.refused.text)
+                refused = Pending(connection, route, b"", qos, retain, packet_id, said)
+                refused.reason, refused.text = route.refused.reason, route.refused.text
+                self._acknowledge_in_order(refused)
             return
         assert route.handler is not None
         ticket = 0
@@ -289,7 +291,7 @@ class Incoming:
         if journal is not None and (kept or journal.mark != mark):
             self._hold_until_stored(journal, pending)
         else:
-            self._acknowledge_in_order(pending.qos, pending.packet_id, Reason.SUCCESS, None)
+            self._acknowledge_in_order(pending)
 
     def _wait(self, pending: Pending) -> None:
         if self._acks is None:
@@ -297,13 +299,12 @@ class Incoming:
         self._acks.append(pending)
         self._held += pending.qos == 1
 
-    def _acknowledge_in_order(self, qos: int, packet_id: int, reason: Reason, text: str | None) -> None:
+    def _acknowledge_in_order(self, pending: Pending) -> None:
         if not self._acks:
-            self._acknowledge(qos, packet_id, reason, text)
+            self._acknowledge(pending.qos, pending.packet_id, pending.reason, pending.text)
             return
-        waiting = Pending(self._connection, Route(""), b"", qos, retain=False, packet_id=packet_id, said=PLAIN)
-        waiting.done, waiting.reason, waiting.text = True, reason, text
-        self._wait(waiting)
+        pending.done = True
+        self._wait(pending)
 
     def _acknowledge(self, qos: int, packet_id: int, reason: Reason, text: str | None) -> None:
         connection = self._connection

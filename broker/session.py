@@ -233,12 +233,23 @@ class Session:
             elif not connection.publish(message, 0):
                 self._too_large(message)
 
-    def acknowledged(self, packet_id: int, kind: Kind) -> None:
-        """PUBACK or PUBCOMP for a message of ours. One that fits none is ignored: it may be a repeated answer."""
+    def puback(self, packet_id: int) -> None:
+        """PUBACK for a message of ours. One that fits none is ignored: it may be a repeated answer."""
         message = self._inflight.get(packet_id)
-        if message is None or (kind is Kind.PUBACK) != (message[QOS] == 1):
+        if message is None or message[QOS] != 1:
             return
-        self._done(packet_id, message)
+        if message[TAG] is not None or message[KEPT] is not None:
+            self._done(packet_id, message)
+            return
+        del self._inflight[packet_id]
+        if self.queue:
+            self.drain()
+
+    def pubcomp(self, packet_id: int) -> None:
+        """PUBCOMP for a message of ours, or for none."""
+        message = self._inflight.get(packet_id)
+        if message is not None and message[QOS] == 2:
+            self._done(packet_id, message)
 
     def received_by_client(self, packet_id: int, reason: int) -> None:
         """PUBREC for a QoS 2 message of ours: answer PUBREL, also when it is repeated [MQTT-4.3.3-4]. A refusal ends it."""
