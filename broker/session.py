@@ -58,7 +58,7 @@ class Session:
     """One client's session, in the application's `namespace`. Hooks get it and may use what is public here."""
 
     __slots__ = (
-        "_engine", "_inflight", "_next_id", "_queued_bytes", "_released", "client_id", "connection", "detached_s",
+        "_engine", "_inflight", "_next_id", "_queued_bytes", "_queued_qos_0", "_released", "client_id", "connection", "detached_s",
         "expiry_s", "incoming", "journal", "namespace", "pending", "principal", "queue", "received", "stored", "subscriptions", "ticket",
         "will", "will_due_s", "window",
     )  # fmt: skip
@@ -83,6 +83,7 @@ class Session:
         self._released: dict[int, None] = {}  # of these, QoS 2 ones for which PUBREL is out
         self.queue: deque[Message] | None = None  # made when something waits: most sessions never need it
         self._queued_bytes = 0
+        self._queued_qos_0 = 0  # how many of those that wait
         self._next_id = 0
         self.journal: Journal | None = None  # where it is kept on disk
         self.stored = 0  # its number there
@@ -224,6 +225,7 @@ class Session:
                 return
             queue.popleft()
             self._queued_bytes -= _size(message)
+            self._queued_qos_0 -= message[QOS] == 0
             expires_s = message[EXPIRES]
             if expires_s is not None and self._engine.clock() >= expires_s:
                 self._engine.stats.expired += 1
@@ -350,17 +352,19 @@ class Session:
             self.queue = deque()
         queue, size = self.queue, _size(message)
         while len(queue) >= settings.max_queued or self._queued_bytes + size > settings.max_queued_bytes:
-            oldest = next((index for index, waiting in enumerate(queue) if waiting[QOS] == 0), None)
-            if oldest is None:
+            if not self._queued_qos_0:
                 self._unkeep(message)
                 self._engine.observers.dropped(self, message[TOPIC], "the session's queue is full")
                 return
+            oldest = next(index for index, waiting in enumerate(queue) if waiting[QOS] == 0)
             dropped = queue[oldest]
             del queue[oldest]
             self._queued_bytes -= _size(dropped)
+            self._queued_qos_0 -= 1
             self._engine.observers.dropped(self, dropped[TOPIC], "made room in the session's queue")
         queue.append(message)
         self._queued_bytes += size
+        self._queued_qos_0 += message[QOS] == 0
 
     def _too_large(self, message: Message) -> None:
         self._unkeep(message)
