@@ -32,12 +32,24 @@ def broker(config: Path | None, store: Path | None, debug: bool) -> None:
 
     Example: akela broker -c broker.yaml
     """
-    style = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format=style)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
     try:
         uvloop.run(serve(config, store))
     except BrokerError as error:
         raise click.ClickException(str(error)) from error
+
+
+class LogLines(logging.Formatter):
+    """A line of text with the values that were logged beside it."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name of the standard library
+        """The line, without a traceback."""
+        values = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in self._own)
+        return f"{super().formatMessage(record)} {values}".rstrip()
 
 
 async def serve(config: Path | None, store: Path | None) -> None:

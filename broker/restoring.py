@@ -63,6 +63,7 @@ def _subscription(session: Session, row: Row) -> Subscription:
         no_local=bool(no_local),
         retain_as_published=bool(as_published),
         identifier=None if identifier is None else _int(identifier),
+        stored=True,
     )
 
 

@@ -47,6 +47,11 @@ class Subscription:
     no_local: bool = False
     retain_as_published: bool = False
     identifier: int | None = None
+    stored: bool = False  # it is on disk, where sessions are kept there
+
+    def same(self, other: Subscription) -> bool:
+        """Whether another subscription of the session changes nothing."""
+        return _terms(self) == _terms(other)
 
     @property
     def key(self) -> str:
@@ -369,6 +374,10 @@ class Session:
     def _too_large(self, message: Message) -> None:
         self._unkeep(message)
         self._engine.observers.dropped(self, message[TOPIC], "larger than the client takes")
+
+
+def _terms(s: Subscription) -> tuple[object, ...]:
+    return (s.topic_filter, s.qos, s.shown, s.requested, s.group, s.no_local, s.retain_as_published, s.identifier)
 
 
 def shown_name(topic: str, shown: tuple[str, str] | None) -> str:

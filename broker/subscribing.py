@@ -122,29 +122,34 @@ class Subscribing:
                 codes.append(made.reason if connection.level == LEVEL_5 else 0x80)
                 self._engine.observers.refused(session, Action.SUBSCRIBE, one.topic_filter, made)
                 continue
-            fresh = made.key not in session.subscriptions
-            self._put(made)  # [MQTT-3.8.4-3]
+            known = session.subscriptions.get(made.key)
+            fresh = known is None
+            if known is not None and known.same(made):  # as clients do that subscribe at each start
+                made = known
+            else:
+                self._put(made)  # [MQTT-3.8.4-3]
             codes.append(made.qos)
             # A shared subscription gets nothing of what is retained: section 4.8.2.
             granted.append((made, made.group is None and one.retain_handling < (2 if fresh else 1)))
-        if session.journal is None:
+        if session.journal is None or all(subscription.stored for subscription, _ in granted):
             self._answered(connection, packet_id, codes, granted)
         else:
             session.journal.decide(lambda stored: self._stored(connection, packet_id, codes, granted, stored))
 
     def _stored(
-        self, connection: Connection, packet_id: int, codes: Sequence[int], granted: Sequence[Granted], stored: bool
+        self, connection: Connection, packet_id: int, codes: list[int], granted: Sequence[Granted], stored: bool
     ) -> None:
-        """The subscriptions are on disk, or could not be written: then they are refused."""
-        if not stored:
-            for subscription, _ in granted:
+        """The subscriptions are on disk, or could not be written: then those that are not there are refused."""
+        places = [index for index, code in enumerate(codes) if code < Reason.UNSPECIFIED]
+        for index, (subscription, _) in zip(places, granted, strict=True):
+            subscription.stored = subscription.stored or stored
+            if not subscription.stored:
+                codes[index] = int(Reason.QUOTA_EXCEEDED) if connection.level == LEVEL_5 else 0x80
+                self._engine.stats.store_refused += 1
                 if subscription.session.subscriptions.get(subscription.key) is subscription:
                     self.remove(subscription)
-            self._engine.stats.store_refused += len(granted)
-            refusal = int(Reason.QUOTA_EXCEEDED) if connection.level == LEVEL_5 else 0x80
-            codes, granted = [code if code >= Reason.UNSPECIFIED else refusal for code in codes], ()
         if connection.open:
-            self._answered(connection, packet_id, codes, granted)
+            self._answered(connection, packet_id, codes, [one for one in granted if one[0].stored])
 
     def _answered(
         self, connection: Connection, packet_id: int, codes: Sequence[int], granted: Sequence[Granted]

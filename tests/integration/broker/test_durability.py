@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mqtt import Message, Wire, acknowledge, connect, puback, pubcomp, publish, pubrec, pubrel
+from tests.mqtt import Message, Wire, acknowledge, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe
 from tests.mqtt5 import Wire5
 from tests.stored_broker import StoredBroker
 
@@ -248,6 +248,16 @@ async def test_a_full_disk_refuses_and_loses_nothing_acknowledged(small: StoredB
     small.again()
     messages = await taken(await joined(small, "away"), count)
     assert [int(message.payload) for message in messages] == list(range(count))
+
+
+async def test_who_subscribes_again_to_the_same_needs_no_disk(small: StoredBroker) -> None:
+    await fill(small)
+    wire = await joined(small, "away")
+    for _ in range(2):
+        wire.send(subscribe(("t", 1), ("new", 1)))
+        while (packet := await wire.packet()).first != 0x90:
+            assert packet.kind == 3  # what waited for it
+        assert packet.body[2:] == b"\x01\x80"
 
 
 async def test_when_the_disk_has_room_again_it_is_used_again(small: StoredBroker) -> None:
