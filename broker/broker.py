@@ -238,6 +238,9 @@ class Broker:
                 contexts.reload_changed()
             self._publish_sys()
             self.engine.tick([transport.connection for transport in self._transports])
+            now_s = self.engine.clock()
+            for transport in list(self._transports):
+                transport.cut_off(now_s)
 
     def _publish_sys(self) -> None:
         interval_s, now_s = self.settings.sys_interval_s, self.engine.clock()

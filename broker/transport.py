@@ -36,7 +36,7 @@ class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
     __slots__ = (
-        "_broker", "_bytes", "_closed", "_framing", "_head", "_listener", "_messages", "_now", "_rated", "_stats", "_throttled",
+        "_broker", "_bytes", "_closed_s", "_framing", "_head", "_listener", "_messages", "_now", "_rated", "_stats", "_throttled",
         "_transport", "_wrapped", "connection",
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ class Transport(asyncio.Protocol):
         self._framing = WebSocketFraming() if listener.websocket else None
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
-        self._closed = False
+        self._closed_s: float | None = None
         settings, now_s = broker.settings, self._now()
         self._messages = _bucket(settings.messages_per_s, now_s)
         self._bytes = _bucket(settings.bytes_per_s, now_s)
@@ -196,9 +196,9 @@ class Transport(asyncio.Protocol):
 
     def close(self, cause: DetachCause, reason: Reason | None, text: str) -> None:
         """Write what is outgoing, then close; a client that does not take it is cut off."""
-        if self._closed:
+        if self._closed_s is not None:
             return
-        self._closed = True
+        self._closed_s = self._now()
         if cause is DetachCause.PROTOCOL_ERROR:
             peer = self.connection.peer
             log.info(
@@ -212,4 +212,8 @@ class Transport(asyncio.Protocol):
         if self._framing is not None and not self._transport.is_closing():
             self._transport.write(self._framing.closing())
         self._transport.close()
-        self._broker.loop.call_later(LINGER_S, self._transport.abort)  # one that does not read is not waited for
+
+    def cut_off(self, now_s: float) -> None:
+        """Once a second or so: end a connection that was closed a while ago, and whose client does not read the last bytes."""
+        if self._closed_s is not None and now_s - self._closed_s > LINGER_S:
+            self._transport.abort()
