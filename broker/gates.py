@@ -99,7 +99,8 @@ async def settled_verdict(answers: Sequence[Any], timeout_s: float) -> Any:
 def _combined(answers: list[Any], default: Any) -> Any:
     if not answers:
         return default
-    return answers if any(isawaitable(answer) for answer in answers) else _first(answers)
+    at_once = all(isinstance(answer, PublishGrant | SubscribeGrant | Refused) for answer in answers)
+    return _first(answers) if at_once else answers
 
 
 def _first(answers: Sequence[Any]) -> Any:

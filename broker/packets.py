@@ -82,6 +82,9 @@ class ConnectError(RemoteProtocolError):
         self.level = level
 
 
+TOO_LONG: Final = "a field is longer than its packet"
+
+
 class _Reader:
     """Reads fields off a packet's body."""
 
@@ -94,13 +97,26 @@ class _Reader:
         return self._at == len(self._body)
 
     def byte(self) -> int:
-        return self._take(1)[0]
+        at = self._at
+        self._at = at + 1
+        if at >= len(self._body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, TOO_LONG)
+        return self._body[at]
 
     def number(self) -> int:
-        return int.from_bytes(self._take(2), "big")
+        body, at = self._body, self._at
+        self._at = at + 2
+        if self._at > len(body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, TOO_LONG)
+        return body[at] << 8 | body[at + 1]
 
     def binary(self) -> bytes:
-        return self._take(self.number())
+        size = self.number()
+        at = self._at
+        self._at = end = at + size
+        if end > len(self._body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, TOO_LONG)
+        return self._body[at:end]
 
     def text(self) -> str:
         return topics.decode(self.binary())
@@ -108,14 +124,6 @@ class _Reader:
     def properties(self, allowed: frozenset[int]) -> tuple[Properties, bytes]:
         found, forwarded, self._at = properties.read(self._body, self._at, len(self._body), allowed)
         return found, forwarded
-
-    def _take(self, count: int) -> bytes:
-        end = self._at + count
-        if end > len(self._body):
-            raise RemoteProtocolError(Reason.MALFORMED_PACKET, "a field is longer than its packet")
-        taken = self._body[self._at : end]
-        self._at = end
-        return taken
 
 
 def read_connect(body: bytes) -> Connect:

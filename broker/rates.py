@@ -1,6 +1,7 @@
 """Rates: how fast one client may send, one address connect, one client id come and go. Pure; times in seconds of one clock."""
 
-from collections import OrderedDict, deque
+from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 MAX_KNOWN: Final = 100_000  # addresses, or client ids, that are remembered; the longest unheard of go first
@@ -60,7 +61,7 @@ class Flapping:
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit = limit
         self._window_s = window_s
-        self._seen: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()  # times within the window, oldest first
 
     def allows(self, key: tuple[str, str], now_s: float) -> bool:
         """Whether a client id may attach once more now; one that may not is let in again when its window has passed."""
@@ -68,12 +69,12 @@ class Flapping:
             return True
         times = self._seen.get(key)
         if times is None:
-            times = self._seen[key] = deque()
+            self._seen[key] = [now_s]
             if len(self._seen) > MAX_KNOWN:
                 self._seen.popitem(last=False)
+            return True
         self._seen.move_to_end(key)
-        while times and now_s - times[0] >= self._window_s:
-            times.popleft()
+        del times[: bisect_right(times, now_s - self._window_s)]
         if len(times) >= self._limit:
             return False
         times.append(now_s)
