@@ -20,7 +20,7 @@ from broker.session import Session
 from broker.settings import BrokerSettings, Listener
 from broker.stats import BrokerStats
 from broker.sys_topics import SysTopics
-from broker.tap import Tap
+from broker.tap import Tap, Taps
 from broker.tls import TlsContexts, TlsError
 from broker.transport import Transport
 
@@ -43,7 +43,7 @@ class Broker:
         self._rates = ConnectRates(self.settings.connects_per_s, self.settings.connects_burst)
         self._sys = SysTopics(self.engine)
         self._sys_s = 0.0  # when $SYS was published last
-        self.tap: Tap | None = None  # hears every packet's bytes
+        self.tap: Tap | None = None  # hears every packet's bytes: `listen_in`
         self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
         self._servers: list[asyncio.Server] = []
         self._contexts: list[TlsContexts] = []
@@ -109,6 +109,24 @@ class Broker:
         """End a client's connection and forget its session; False when there is none."""
         return self.engine.end_session(namespace, client_id)
 
+    def connections(self) -> Iterator[Connection]:
+        """All connections, standing still while they change."""
+        return iter([transport.connection for transport in self._transports])
+
+    def listen_in(self, tap: Tap) -> None:
+        """Let `tap` hear what every connection reads and writes, until it leaves."""
+        self._tapped((*self._taps(), tap))
+
+    def leave(self, tap: Tap) -> None:
+        """`tap` hears no more."""
+        self._tapped(tuple(one for one in self._taps() if one is not tap))
+
+    def _taps(self) -> tuple[Tap, ...]:
+        return self.tap.taps if isinstance(self.tap, Taps) else () if self.tap is None else (self.tap,)
+
+    def _tapped(self, taps: tuple[Tap, ...]) -> None:
+        self.tap = Taps(taps) if len(taps) > 1 else taps[0] if taps else None
+
     # What the transports use.
 
     def opened(self, transport: Transport) -> None:
@@ -116,6 +134,7 @@ class Broker:
         self._transports[transport] = None
         self.stats.connections = len(self._transports)
         if len(self._transports) > self.settings.max_connections or self._stopping:
+            self.stats.busy_refused += 1
             transport.connection.close(DetachCause.HOST, Reason.SERVER_BUSY, "too many connections")
 
     def connects(self, transport: Transport) -> None:
@@ -126,6 +145,7 @@ class Broker:
 
     def closed(self, transport: Transport) -> None:
         """A connection is gone."""
+        self.stats.closed[transport.connection.cause.value] += 1
         self._transports.pop(transport, None)
         self.stats.connections = len(self._transports)
 

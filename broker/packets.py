@@ -81,8 +81,8 @@ class ConnectError(RemoteProtocolError):
         self.level = level
 
 
-class _Reader:
-    """Reads fields off a packet's body."""
+class Reader:
+    """Reads fields off a packet's body. Its methods raise RemoteProtocolError where the body ends too early."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -90,21 +90,31 @@ class _Reader:
 
     @property
     def done(self) -> bool:
+        """Nothing is left."""
         return self._at == len(self._body)
 
     def byte(self) -> int:
+        """One byte."""
         return self._take(1)[0]
 
     def number(self) -> int:
+        """A two byte integer."""
         return int.from_bytes(self._take(2), "big")
 
     def binary(self) -> bytes:
+        """Binary data with its length before it."""
         return self._take(self.number())
 
     def text(self) -> str:
+        """A UTF-8 string with its length before it."""
         return topics.decode(self.binary())
 
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self._take(len(self._body) - self._at)
+
     def properties(self, allowed: frozenset[int]) -> tuple[Properties, bytes]:
+        """(properties, the bytes of those that a PUBLISH passes on)."""
         found, forwarded, self._at = properties.read(self._body, self._at, len(self._body), allowed)
         return found, forwarded
 
@@ -119,7 +129,7 @@ class _Reader:
 
 def read_connect(body: bytes) -> Connect:
     """Section 3.1. Raises: ConnectError, RemoteProtocolError."""
-    reader = _Reader(body)
+    reader = Reader(body)
     name, level = reader.text(), reader.byte()
     if name not in _NAMES.values():  # [MQTT-3.1.2-1]
         raise RemoteProtocolError(Reason.UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT")
@@ -131,7 +141,7 @@ def read_connect(body: bytes) -> Connect:
         raise ConnectError(error.reason, str(error), level) from error
 
 
-def _read_connect(reader: _Reader, level: int) -> Connect:
+def _read_connect(reader: Reader, level: int) -> Connect:
     flags, keep_alive_s = reader.byte(), reader.number()
     _check_connect_flags(flags, level)
     said = reader.properties(properties.CONNECT)[0] if level == LEVEL_5 else NONE
@@ -146,7 +156,7 @@ def _read_connect(reader: _Reader, level: int) -> Connect:
     return Connect(level, client_id, bool(flags & 0x02), keep_alive_s, username, password, will, said)
 
 
-def _read_will(reader: _Reader, flags: int, level: int) -> Will:
+def _read_will(reader: Reader, flags: int, level: int) -> Will:
     said, forwarded = reader.properties(properties.WILL) if level == LEVEL_5 else (NONE, b"")
     topic, payload = reader.text(), reader.binary()
     return Will(
@@ -173,7 +183,7 @@ def _check_connect_flags(flags: int, level: int) -> None:
 
 def read_subscribe(body: bytes, level: int) -> tuple[int, list[Wanted], int | None]:
     """Packet id, filters and subscription identifier of SUBSCRIBE (section 3.8). Raises: RemoteProtocolError."""
-    reader = _Reader(body)
+    reader = Reader(body)
     packet_id = _packet_id(reader)
     said = reader.properties(properties.SUBSCRIBE)[0] if level == LEVEL_5 else NONE
     wanted = []
@@ -200,7 +210,7 @@ def _wanted(topic_filter: str, options: int, level: int) -> Wanted:
 
 def read_unsubscribe(body: bytes, level: int) -> tuple[int, list[str]]:
     """Packet id and filters of UNSUBSCRIBE (section 3.10). Raises: RemoteProtocolError."""
-    reader = _Reader(body)
+    reader = Reader(body)
     packet_id = _packet_id(reader)
     if level == LEVEL_5:
         reader.properties(properties.UNSUBSCRIBE)
@@ -235,7 +245,7 @@ def read_reason(body: bytes, allowed: frozenset[int]) -> tuple[int, Properties]:
     return body[0], said
 
 
-def _packet_id(reader: _Reader) -> int:
+def _packet_id(reader: Reader) -> int:
     packet_id = reader.number()
     if packet_id == 0:  # [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] of 5.0
         raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "packet id 0")

@@ -28,6 +28,9 @@ class BrokerSettings:
     connects_burst: int = 100  # from one address, at once
     flapping_limit: int = 300  # attaches of one client id within `flapping_window_s`; more are refused. 0: no bound
     flapping_window_s: float = 60.0
+    duel_limit: int = 10  # take-overs of one client id within `duel_window_s`; then who has it keeps it. 0: no bound
+    duel_window_s: float = 30.0
+    duel_refusal_s: float = 30.0  # for how long
     messages_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
     bytes_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
     sys_interval_s: float = 0.0  # how often $SYS is published; 0: never

@@ -80,11 +80,11 @@ class Transport(asyncio.Protocol):
         stats, now_s = self._broker.stats, self._now()
         stats.bytes_received += len(data)
         before = stats.received
+        if self._broker.tap is not None:
+            self._broker.tap.read(self.connection, data)
         self.connection.receive_data(data, now_s)
         if self._messages is not None or self._bytes is not None:
             self._throttle(stats.received - before, len(data), now_s)
-        if self._broker.tap is not None:  # after the first packet has told the version
-            self._broker.tap.read(self.connection, data)
 
     def _throttle(self, messages: int, size: int, now_s: float) -> None:
         """Read no more until what the client has sent is within its rates."""

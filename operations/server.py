@@ -16,6 +16,7 @@ from akela.documents.store import OperationsStore, StoreError
 from akela.errors import PortInUseError, ServerError
 from akela.lifecycle import Stopper
 from broker import Broker, BrokerSettings, Hooks, KeyPair, Listener, Session, Tls
+from broker.admin import TracePage
 from broker.errors import BrokerStartError
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
@@ -66,7 +67,10 @@ class OperationsServer:
         self._broker = self._engine()
         self._downlink.broker = self._broker
         metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed)
-        self._admin = AdminServer(settings.bind, settings.listen_admin, self._ready, metrics.registry)
+        self._traces = TracePage(self._broker)
+        self._admin = AdminServer(
+            settings.bind, settings.listen_admin, self._ready, metrics.registry, [self._traces.route]
+        )
         self._registration: Registration | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -158,6 +162,7 @@ class OperationsServer:
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()
+        self._traces.close()
         await self._admin.stop()
         await self._store.close()
 

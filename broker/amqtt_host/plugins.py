@@ -97,7 +97,7 @@ class AmqttPlugins:
         self._warn_of_misspelt()
         self._listens = self._manager.events
         if self._listens & {MQTTEvents.PACKET_RECEIVED, MQTTEvents.PACKET_SENT}:
-            broker.tap = _Packets(self._fire)
+            broker.listen_in(_Packets(self._fire))
         if self._manager.guards_topics:
             broker.engine.delivery.receiver = self
 
@@ -280,8 +280,6 @@ class _Packets:
             self._streams.pop((connection, event), None)
 
     def _take(self, connection: Connection, event: Events, data: bytes) -> None:
-        if connection.level == LEVEL_5:
-            return
         splitter = self._streams.setdefault((connection, event), PacketSplitter())
         for packet in splitter.packets(data):
             if not self._queue.full():
@@ -292,6 +290,8 @@ class _Packets:
     async def _decode(self) -> None:
         while not self._queue.empty():
             connection, event, raw = self._queue.get_nowait()
+            if connection.level == LEVEL_5:
+                continue
             try:
                 packet = await _packet(raw)
             except (AMQTTError, ValueError, TypeError, EOFError):

@@ -189,7 +189,7 @@ async def test_two_devices_with_one_id_are_stopped_from_throwing_each_other_out(
     old = await Wire.open(port)
     old.send(connect("same"))
     assert await old.packet() == (0x20, b"\x00\x03")
-    assert brokers[0].stats.rate_refused == 2
+    assert brokers[0].stats.flapping_refused == 2
     await Wire5.joined(port, "other")
 
 
