@@ -125,7 +125,9 @@ def _publish(reader: Reader, first: int, level: int, most: int, shown: Shown) ->
     if first & 0x08:
         shown["dup"] = True
     if qos:
-        _number_and_properties(reader, level, shown)
+        shown["packet_id"] = reader.number()
+    if level == LEVEL_5:
+        _properties(reader, shown)
     data = reader.rest()
     shown |= {"length": len(data), "payload": payload(data, most)}
 
