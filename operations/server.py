@@ -96,11 +96,21 @@ class OperationsServer:
         gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
         access = Access(planes, self._downlink, self._catalog, self._feed.ring)
         hooks = Hooks(authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane))
-        return Broker(
-            BrokerSettings(
-                listeners=self._listeners(), max_packet_size=settings.max_payload, sys_interval_s=SYS_EVERY_S
-            ),
-            hooks,
+        return Broker(self._limits(), hooks)
+
+    def _limits(self) -> BrokerSettings:
+        settings = self._settings
+        return BrokerSettings(
+            listeners=self._listeners(),
+            max_packet_size=settings.max_payload,
+            sys_interval_s=SYS_EVERY_S,
+            max_connections=settings.max_connections,
+            connects_per_s=settings.connects_per_s,
+            connects_burst=settings.connects_burst,
+            messages_per_s=settings.messages_per_s,
+            bytes_per_s=settings.bytes_per_s,
+            max_queued=settings.max_queued,
+            max_subscriptions=settings.max_subscriptions,
         )
 
     def _listeners(self) -> tuple[Listener, ...]:
