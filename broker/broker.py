@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ class Broker:
         self._servers: list[asyncio.Server] = []
         self._contexts: list[TlsContexts] = []
         self._transports: dict[Transport, None] = {}
+        self._by_listener: Counter[str] = Counter()  # connections
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._stopping = False
@@ -133,7 +135,10 @@ class Broker:
         """A connection is there; one too many is closed at once."""
         self._transports[transport] = None
         self.stats.connections = len(self._transports)
-        if len(self._transports) > self.settings.max_connections or self._stopping:
+        listener = transport.listener
+        self._by_listener[listener.name] += 1
+        beyond = 0 < listener.max_connections < self._by_listener[listener.name]
+        if len(self._transports) > self.settings.max_connections or beyond or self._stopping:
             self.stats.busy_refused += 1
             transport.connection.close(DetachCause.HOST, Reason.SERVER_BUSY, "too many connections")
 
@@ -147,6 +152,7 @@ class Broker:
         """A connection is gone."""
         self.stats.closed[transport.connection.cause.value] += 1
         self._transports.pop(transport, None)
+        self._by_listener[transport.listener.name] -= 1
         self.stats.connections = len(self._transports)
 
     def authenticate(self, connection: Connection, request: ConnectRequest) -> None:

@@ -122,7 +122,10 @@ class Engine:
                 if now_s - connection.opened_s > self.settings.connect_timeout_s:
                     self.stats.connect_timeouts += not connection.closed
                     connection.close(DetachCause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT, "no CONNECT in time")
-            elif now_s - connection.last_read_s > connection.keep_alive_s * 1.5 and not connection.paused:
+            elif (
+                now_s - connection.last_read_s > connection.keep_alive_s * 1.5 + self.settings.keep_alive_extra_s
+                and not connection.paused
+            ):
                 # [MQTT-3.1.2-24] of 3.1.1, [MQTT-3.1.2-22] of 5.0
                 connection.close(DetachCause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT, "silent")
         for session in list(self._detached):

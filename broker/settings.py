@@ -14,6 +14,7 @@ class Listener:
     port: int = 1883
     tls: Tls | None = None
     websocket: bool = False
+    max_connections: int = 0  # of this listener; one more is closed at once. 0: only the broker's bound counts
     proxy_protocol: bool = False  # each connection begins with a PROXY header, version 2; TLS then ends at the proxy
 
 
@@ -39,6 +40,7 @@ class BrokerSettings:
     connect_timeout_s: float = 10.0  # from the first byte's chance to the CONNACK
     gate_timeout_s: float = 8.0  # a gate that takes longer refuses
     max_keep_alive_s: int = 3600  # a client that wants longer, or none, is held to this
+    keep_alive_extra_s: float = 0.0  # how much longer than 1.5 times its keep alive a client may be silent
     max_inflight: int = 100  # QoS 1 and 2 messages sent to a client and not yet acknowledged
     receive_maximum: int = (
         1000  # QoS 1 and 2 messages of an MQTT 5.0 client that are not yet acknowledged; beyond is an error

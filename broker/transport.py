@@ -36,13 +36,13 @@ class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
     __slots__ = (
-        "_broker", "_bytes", "_closed", "_framing", "_head", "_listener", "_messages", "_now", "_throttled", "_transport",
-        "connection",
+        "_broker", "_bytes", "_closed", "_framing", "_head", "_messages", "_now", "_throttled", "_transport",
+        "connection", "listener",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, listener: Listener) -> None:
         self._broker = broker
-        self._listener = listener
+        self.listener = listener
         self._framing = WebSocketFraming() if listener.websocket else None
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
@@ -58,7 +58,7 @@ class Transport(asyncio.Protocol):
         address = transport.get_extra_info("peername") or ("?", 0)
         secure = transport.get_extra_info("ssl_object")
         certificate = secure.getpeercert(binary_form=True) if secure is not None else None
-        peer = Peer(str(address[0]), int(address[1]), self._listener.name, certificate)
+        peer = Peer(str(address[0]), int(address[1]), self.listener.name, certificate)
         self._transport.set_write_buffer_limits(high=self._broker.settings.max_write_buffer)
         self.connection = Connection(self._broker.engine, peer, self, self._now())
         self._broker.opened(self)

@@ -21,6 +21,7 @@ from amqtt.mqtt import packet_class
 from amqtt.mqtt.packet import MQTTFixedHeader
 from amqtt.plugins.manager import PluginManager
 
+from broker.amqtt_host import blocking
 from broker.amqtt_host.config import AmqttConfigError
 from broker.amqtt_host.context import HostedBroker
 from broker.amqtt_host.sessions import HostedSession, incoming
@@ -55,7 +56,7 @@ class _Manager(PluginManager[BrokerContext]):  # type: ignore[misc]
     @property
     def guards_topics(self) -> bool:
         """Some plugin decides on topics."""
-        return bool(self._topic_plugins)
+        return bool(self._topic_plugins) and self.is_topic_filtering_enabled()
 
     @property
     def events(self) -> set[str]:
@@ -94,6 +95,8 @@ class AmqttPlugins:
         except (PluginError, PluginLoadError) as error:
             cause = f": {error.__cause__}" if error.__cause__ else ""
             raise AmqttConfigError(f"plugins: {str(error) or type(error).__name__}{cause}") from error
+        for plugin in self._manager.plugins:
+            blocking.set_aside(plugin)
         self._warn_of_misspelt()
         self._listens = self._manager.events
         if self._listens & {MQTTEvents.PACKET_RECEIVED, MQTTEvents.PACKET_SENT}:
