@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from paho.mqtt.properties import Properties
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
@@ -47,6 +49,14 @@ class Running:
 
     ports: dict[str, int]
     ca: Path
+
+
+def said(kind: int, **values: Any) -> Any:
+    """Properties by paho's names."""
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
 
 
 @pytest.fixture(scope="package")
