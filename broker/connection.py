@@ -327,7 +327,7 @@ class Connection:
             return
         if kind not in self._HANDLERS or (kind == Kind.AUTH and self.level != LEVEL_5):
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"packet type {kind} is not a client's")
-        if first & 0x0F != packets.FLAGS[Kind(kind)]:
+        if not packets.flags_fit(first, self.level):
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"flags {first & 0x0F} of packet type {kind}")
 
     def _failed(self, error: RemoteProtocolError) -> None:

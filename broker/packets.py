@@ -43,6 +43,11 @@ FLAGS: Final = {
     Kind.UNSUBSCRIBE: 2, Kind.PINGREQ: 0, Kind.DISCONNECT: 0, Kind.AUTH: 0,
 }  # fmt: skip
 
+_DUP: Final = 0x08
+_REPEATED_31: Final = frozenset(
+    {Kind.PUBREL, Kind.SUBSCRIBE, Kind.UNSUBSCRIBE}
+)  # MQTT 3.1, section 2.1: they may have DUP
+
 LEVEL_31: Final = 3
 LEVEL_311: Final = 4
 LEVEL_5: Final = 5
@@ -71,6 +76,14 @@ class Wanted(NamedTuple):
     no_local: bool = False
     retain_as_published: bool = False
     retain_handling: int = 0  # 0: send what is retained; 1: only if the subscription is new; 2: never
+
+
+def flags_fit(first: int, level: int) -> bool:
+    """Whether a client's packet other than PUBLISH has the flags that its kind must have."""
+    kind, flags = Kind(first >> 4), first & 0x0F
+    if level == LEVEL_31 and kind in _REPEATED_31:
+        flags &= ~_DUP
+    return flags == FLAGS[kind]
 
 
 class ConnectError(RemoteProtocolError):

@@ -1,6 +1,6 @@
 """An unauthenticated client can end, delete or read nothing of anybody else's, and gets no acknowledgement that is not true.
 
-One test for each of the five findings about another broker's core that led to our own: docs/decisions/0001-our-own-engine-behind-amqtts-plugin-interface.md.
+One test for each of the five findings about another broker's core that led to our own: docs/decisions/0001.
 """
 
 import pytest
