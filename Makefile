@@ -14,7 +14,7 @@ run: $(VENV)/installed-server
 	@exec $(BIN)/akela up --demo $(ARGS)
 
 test: $(VENV)/installed-dev
-	@sh tests/install_requirements.sh
+	@sh tests/install_requirements.sh $(BIN)/python
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/installed-dev

@@ -1,12 +1,12 @@
-"""The admin page of a server: `/healthz` (it runs), `/readyz` (it serves), `/metrics` (Prometheus)."""
+"""The admin page of a server: `/healthz` (it runs), `/readyz` (it serves), `/metrics` (Prometheus), and what the server adds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from akela.http_server import HttpServer
 
@@ -15,7 +15,12 @@ class AdminServer:
     """Serves the admin page inside the running loop. `ready` tells for each part of the server whether it is."""
 
     def __init__(
-        self, host: str, port: int, ready: Callable[[], Mapping[str, bool]], registry: CollectorRegistry
+        self,
+        host: str,
+        port: int,
+        ready: Callable[[], Mapping[str, bool]],
+        registry: CollectorRegistry,
+        more: Sequence[BaseRoute] = (),
     ) -> None:
         self._ready = ready
         self._registry = registry
@@ -23,6 +28,7 @@ class AdminServer:
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
+            *more,
         ]
         self._http = HttpServer(Starlette(routes=routes), host, port, flag="--admin-port")
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from broker.session import Session
 from broker.settings import BrokerSettings, Listener
 from broker.stats import BrokerStats
 from broker.sys_topics import SysTopics
-from broker.tap import Tap
+from broker.tap import Tap, Taps
 from broker.tls import TlsContexts, TlsError
 from broker.transport import Transport
 
@@ -51,11 +52,12 @@ class Broker:
         self._rates = ConnectRates(self.settings.connects_per_s, self.settings.connects_burst)
         self._sys = SysTopics(self.engine)
         self._sys_s = 0.0  # when $SYS was published last
-        self.tap: Tap | None = None  # hears every packet's bytes
+        self.tap: Tap | None = None  # hears every packet's bytes: `listen_in`
         self.addresses: dict[str, tuple[str, int]] = {}  # listener -> where it listens
         self._servers: list[asyncio.Server] = []
         self._contexts: list[TlsContexts] = []
         self._transports: dict[Transport, None] = {}
+        self._by_listener: Counter[str] = Counter()  # connections
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._stopping = False
@@ -128,13 +130,35 @@ class Broker:
         """End a client's connection and forget its session; False when there is none."""
         return self.engine.end_session(namespace, client_id)
 
+    def connections(self) -> Iterator[Connection]:
+        """All connections, standing still while they change."""
+        return iter([transport.connection for transport in self._transports])
+
+    def listen_in(self, tap: Tap) -> None:
+        """Let `tap` hear what every connection reads and writes, until it leaves."""
+        self._tapped((*self._taps(), tap))
+
+    def leave(self, tap: Tap) -> None:
+        """`tap` hears no more."""
+        self._tapped(tuple(one for one in self._taps() if one is not tap))
+
+    def _taps(self) -> tuple[Tap, ...]:
+        return self.tap.taps if isinstance(self.tap, Taps) else () if self.tap is None else (self.tap,)
+
+    def _tapped(self, taps: tuple[Tap, ...]) -> None:
+        self.tap = Taps(taps) if len(taps) > 1 else taps[0] if taps else None
+
     # What the transports use.
 
     def opened(self, transport: Transport) -> None:
         """A connection is there; one too many is closed at once."""
         self._transports[transport] = None
         self.stats.connections = len(self._transports)
-        if len(self._transports) > self.settings.max_connections or self._stopping:
+        listener = transport.listener
+        self._by_listener[listener.name] += 1
+        beyond = 0 < listener.max_connections < self._by_listener[listener.name]
+        if len(self._transports) > self.settings.max_connections or beyond or self._stopping:
+            self.stats.busy_refused += 1
             transport.connection.close(DetachCause.HOST, Reason.SERVER_BUSY, "too many connections")
 
     def connects(self, transport: Transport) -> None:
@@ -145,7 +169,9 @@ class Broker:
 
     def closed(self, transport: Transport) -> None:
         """A connection is gone."""
+        self.stats.closed[transport.connection.cause.value] += 1
         self._transports.pop(transport, None)
+        self._by_listener[transport.listener.name] -= 1
         self.stats.connections = len(self._transports)
 
     def authenticate(self, connection: Connection, request: ConnectRequest) -> None:

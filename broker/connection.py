@@ -153,6 +153,7 @@ class Connection:
         """The shell's write buffer is full, or has room again: then what waits in the session goes out."""
         self.congested = full
         if full:
+            self._engine.stats.congested += 1
             self.plain = 0
         elif self._writer is None:
             self.plain = packets.LEVEL_311
@@ -183,6 +184,11 @@ class Connection:
     def closed(self) -> bool:
         """The connection has ended, or is about to."""
         return self.phase is Phase.CLOSED
+
+    @property
+    def unparsed(self) -> bytes:
+        """What has been read and waits: for the rest of its packet, or for `resume`."""
+        return self._buffer
 
     def resume(self) -> None:
         """Go on with what was left unparsed. A verdict that comes while a read is being parsed lets that go on."""
@@ -322,11 +328,12 @@ class Connection:
             return
         if kind not in self._HANDLERS or (kind == Kind.AUTH and self.level != LEVEL_5):
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"packet type {kind} is not a client's")
-        if first & 0x0F != packets.FLAGS[Kind(kind)]:
+        if not packets.flags_fit(first, self.level):
             raise RemoteProtocolError(Reason.MALFORMED_PACKET, f"flags {first & 0x0F} of packet type {kind}")
 
     def _failed(self, error: RemoteProtocolError) -> None:
         self._engine.stats.protocol_errors += 1
+        self._engine.stats.errors[error.reason.name.lower()] += 1
         if isinstance(error, packets.ConnectError):
             self._answer_connect_error(error)
         elif self.phase is Phase.AUTHENTICATING and self.level == LEVEL_5:

@@ -87,6 +87,7 @@ class Delivery:
         if not route.routed:
             return 0
         if retain and not self.retained.keep(route.topic, Retained(payload, qos, said.properties, said.expires_s)):
+            self._stats.retained_refused += 1
             log.warning("no room for another retained message", extra={"limit": self._settings.max_retained})
         if route.version != self.router.version:
             self.match(route)

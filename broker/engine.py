@@ -24,7 +24,7 @@ from broker.journal import NO_ROOM, Journal
 from broker.observers import Observers
 from broker.packets import LEVEL_5
 from broker.properties import Properties
-from broker.rates import Flapping
+from broker.rates import Duels, Flapping
 from broker.reasons import Reason
 from broker.session import Session
 from broker.settings import BrokerSettings
@@ -60,6 +60,7 @@ class Engine:
         self._detached: dict[Session, None] = {}  # sessions without a connection
         self.dirty: list[Connection] = []
         self._flapping = Flapping(settings.flapping_limit, settings.flapping_window_s)
+        self._duels = Duels(settings.duel_limit, settings.duel_window_s, settings.duel_refusal_s)
         self._flush_soon = flush_soon
 
     # Connections come and go.
@@ -69,9 +70,8 @@ class Engine:
         if connection.phase is not Phase.AUTHENTICATING:
             return  # gone while the gates thought
         client_id = accepted.client_id or request.client_id or f"auto-{secrets.token_hex(8)}"
-        if not self._flapping.allows((accepted.namespace, client_id), self.clock()):
-            self.stats.rate_refused += 1
-            why = f"attached more than {self.settings.flapping_limit} times in {self.settings.flapping_window_s:g} s"
+        why = self._too_often((accepted.namespace, client_id), connection)
+        if why is not None:
             self.turn_away(connection, request, Refused(Reason.CONNECTION_RATE_EXCEEDED, why))
             return
         if self._cannot_keep((accepted.namespace, client_id), request):
@@ -131,14 +131,19 @@ class Engine:
         for connection in connections:
             if connection.session is None:
                 if now_s - connection.opened_s > self.settings.connect_timeout_s:
+                    self.stats.connect_timeouts += not connection.closed
                     connection.close(DetachCause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT, "no CONNECT in time")
-            elif now_s - connection.last_read_s > connection.keep_alive_s * 1.5 and not connection.paused:
+            elif (
+                now_s - connection.last_read_s > connection.keep_alive_s * 1.5 + self.settings.keep_alive_extra_s
+                and not connection.paused
+            ):
                 # [MQTT-3.1.2-24] of 3.1.1, [MQTT-3.1.2-22] of 5.0
                 connection.close(DetachCause.KEEP_ALIVE, Reason.KEEP_ALIVE_TIMEOUT, "silent")
         for session in list(self._detached):
             if session.will_due_s is not None and now_s >= session.will_due_s:
                 self.wills.publish(session)
             if now_s - (session.detached_s or 0.0) >= session.expiry_s:
+                self.stats.sessions_expired += 1
                 self._end(session)
 
     def end_session(self, namespace: str, client_id: str) -> bool:
@@ -295,6 +300,26 @@ class Engine:
     def _note(self, session: Session) -> None:
         if self.journal is not None:
             self.journal.session(session)
+
+    def _too_often(self, key: SessionKey, connection: Connection) -> str | None:
+        """Why a client may not attach now: its id is fought over, or comes and goes too often; None when it may."""
+        settings, now_s, holder = self.settings, self.clock(), self.sessions.get(key)
+        if holder is not None and holder.connection is not None:
+            allowed, found = self._duels.takes_over(key, now_s)
+            if found:
+                self.observers.duel(holder, connection.peer)
+                where = {"holds": holder.connection.peer.address, "refused": connection.peer.address}
+                log.warning(
+                    "clients take one id from each other", extra={"namespace": key[0], "client": key[1]} | where
+                )
+            if not allowed:
+                self.stats.duel_refused += 1
+                held = f"held from {holder.connection.peer.address}"
+                return f"another client uses this client id, {held}; it was taken over {settings.duel_limit} times"
+        if not self._flapping.allows(key, now_s):
+            self.stats.flapping_refused += 1
+            return f"attached more than {settings.flapping_limit} times in {settings.flapping_window_s:g} s"
+        return None
 
     def _session_for(self, key: SessionKey, accepted: Accepted, request: ConnectRequest) -> tuple[Session, bool]:
         """(session, whether it was there): an old connection is taken over, an old session ended on a clean start."""

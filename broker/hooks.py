@@ -1,7 +1,7 @@
 """What a host decides and hears. Gates decide and fail closed; observers are told and can break nothing.
 
 In the order of a session's life: `Authenticator`, `AttachObserver.on_attached`, `Authorizer`, `PublishHandler`,
-`SubscriptionObserver`, `DeliveryObserver`, `RefusalObserver`, `AttachObserver.on_detached`. A kind that nobody implements
+`SubscriptionObserver`, `DeliveryObserver`, `RefusalObserver`, `DuelObserver`, `AttachObserver.on_detached`. A kind that nobody implements
 costs nothing. Topics in hooks are canonical: what a session calls them is between it and the engine.
 """
 
@@ -235,6 +235,15 @@ class RefusalObserver(Protocol):
 
     def on_connect_refused(self, request: ConnectRequest, refused: Refused) -> None:
         """A CONNECT was refused."""
+        ...
+
+
+@runtime_checkable
+class DuelObserver(Protocol):
+    """Hears of client ids that several clients take from each other."""
+
+    def on_duel(self, session: Session, refused: Peer) -> None:
+        """Who has the session keeps it; `refused` is the other one, which is refused for a while."""
         ...
 
 

@@ -282,6 +282,7 @@ class Incoming:
         session.pending[ticket] = pending
         self._unsettled += 1
         if self._unsettled >= self._engine.settings.max_unsettled:
+            self._engine.stats.held_back += 1
             self._connection.pause()
 
     def _acknowledge_done(self, pending: Pending, mark: int) -> None:

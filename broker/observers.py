@@ -12,6 +12,8 @@ from broker.hooks import (
     ConnectRequest,
     DeliveryObserver,
     DetachCause,
+    DuelObserver,
+    Peer,
     RefusalObserver,
     Refused,
     SubscriptionObserver,
@@ -32,6 +34,7 @@ class Observers:
         self._subscription = [o for o in observers if isinstance(o, SubscriptionObserver)]
         self._delivery = [o for o in observers if isinstance(o, DeliveryObserver)]
         self._refusal = [o for o in observers if isinstance(o, RefusalObserver)]
+        self._duel = [o for o in observers if isinstance(o, DuelObserver)]
         self._stats = stats
 
     def attached(self, session: Session, session_present: bool) -> None:
@@ -62,12 +65,19 @@ class Observers:
     def refused(self, session: Session, action: Action, topic: str, refused: Refused) -> None:
         """A publish or subscription was refused."""
         self._stats.denied += 1
+        self._stats.denials[action.value, refused.reason.name.lower()] += 1
         self._tell(self._refusal, "on_refused", session, action, topic, refused)
 
     def connect_refused(self, request: ConnectRequest, refused: Refused) -> None:
         """A CONNECT was refused."""
         self._stats.refused += 1
+        self._stats.refusals[refused.reason.name.lower()] += 1
         self._tell(self._refusal, "on_connect_refused", request, refused)
+
+    def duel(self, session: Session, refused: Peer) -> None:
+        """Several clients take one id from each other."""
+        self._stats.duels += 1
+        self._tell(self._duel, "on_duel", session, refused)
 
     def _tell(self, observers: Sequence[object], what: str, *arguments: object) -> None:
         for observer in observers:

@@ -44,6 +44,11 @@ FLAGS: Final = {
     Kind.UNSUBSCRIBE: 2, Kind.PINGREQ: 0, Kind.DISCONNECT: 0, Kind.AUTH: 0,
 }  # fmt: skip
 
+_DUP: Final = 0x08
+_REPEATED_31: Final = frozenset(
+    {Kind.PUBREL, Kind.SUBSCRIBE, Kind.UNSUBSCRIBE}
+)  # MQTT 3.1, section 2.1: they may have DUP
+
 LEVEL_31: Final = 3
 LEVEL_311: Final = 4
 LEVEL_5: Final = 5
@@ -74,6 +79,14 @@ class Wanted(NamedTuple):
     retain_handling: int = 0  # 0: send what is retained; 1: only if the subscription is new; 2: never
 
 
+def flags_fit(first: int, level: int) -> bool:
+    """Whether a client's packet other than PUBLISH has the flags that its kind must have."""
+    kind, flags = Kind(first >> 4), first & 0x0F
+    if level == LEVEL_31 and kind in _REPEATED_31:
+        flags &= ~_DUP
+    return flags == FLAGS[kind]
+
+
 class ConnectError(RemoteProtocolError):
     """A CONNECT that is wrong; `level` is the protocol level that it named, so that it can be answered."""
 
@@ -85,8 +98,8 @@ class ConnectError(RemoteProtocolError):
 TOO_LONG: Final = "a field is longer than its packet"
 
 
-class _Reader:
-    """Reads fields off a packet's body."""
+class Reader:
+    """Reads fields off a packet's body. Its methods raise RemoteProtocolError where the body ends too early."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -94,9 +107,11 @@ class _Reader:
 
     @property
     def done(self) -> bool:
+        """Nothing is left."""
         return self._at == len(self._body)
 
     def byte(self) -> int:
+        """One byte."""
         at = self._at
         self._at = at + 1
         if at >= len(self._body):
@@ -104,6 +119,7 @@ class _Reader:
         return self._body[at]
 
     def number(self) -> int:
+        """A two byte integer."""
         body, at = self._body, self._at
         self._at = at + 2
         if self._at > len(body):
@@ -111,6 +127,7 @@ class _Reader:
         return body[at] << 8 | body[at + 1]
 
     def binary(self) -> bytes:
+        """Binary data with its length before it."""
         size = self.number()
         at = self._at
         self._at = end = at + size
@@ -119,16 +136,23 @@ class _Reader:
         return self._body[at:end]
 
     def text(self) -> str:
+        """A UTF-8 string with its length before it."""
         return topics.decode(self.binary())
 
+    def rest(self) -> bytes:
+        """All that is left."""
+        at, self._at = self._at, len(self._body)
+        return self._body[at:]
+
     def properties(self, allowed: frozenset[int]) -> tuple[Properties, bytes]:
+        """(properties, the bytes of those that a PUBLISH passes on)."""
         found, forwarded, self._at = properties.read(self._body, self._at, len(self._body), allowed)
         return found, forwarded
 
 
 def read_connect(body: bytes) -> Connect:
     """Section 3.1. Raises: ConnectError, RemoteProtocolError."""
-    reader = _Reader(body)
+    reader = Reader(body)
     name, level = reader.text(), reader.byte()
     if name not in _NAMES.values():  # [MQTT-3.1.2-1]
         raise RemoteProtocolError(Reason.UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT")
@@ -140,7 +164,7 @@ def read_connect(body: bytes) -> Connect:
         raise ConnectError(error.reason, str(error), level) from error
 
 
-def _read_connect(reader: _Reader, level: int) -> Connect:
+def _read_connect(reader: Reader, level: int) -> Connect:
     flags, keep_alive_s = reader.byte(), reader.number()
     _check_connect_flags(flags, level)
     said = reader.properties(properties.CONNECT)[0] if level == LEVEL_5 else NONE
@@ -155,7 +179,7 @@ def _read_connect(reader: _Reader, level: int) -> Connect:
     return Connect(level, client_id, bool(flags & 0x02), keep_alive_s, username, password, will, said)
 
 
-def _read_will(reader: _Reader, flags: int, level: int) -> Will:
+def _read_will(reader: Reader, flags: int, level: int) -> Will:
     said, forwarded = reader.properties(properties.WILL) if level == LEVEL_5 else (NONE, b"")
     topic, payload = reader.text(), reader.binary()
     return Will(
@@ -182,7 +206,7 @@ def _check_connect_flags(flags: int, level: int) -> None:
 
 def read_subscribe(body: bytes, level: int) -> tuple[int, list[Wanted], int | None]:
     """Packet id, filters and subscription identifier of SUBSCRIBE (section 3.8). Raises: RemoteProtocolError."""
-    reader = _Reader(body)
+    reader = Reader(body)
     packet_id = _packet_id(reader)
     said = reader.properties(properties.SUBSCRIBE)[0] if level == LEVEL_5 else NONE
     wanted = []
@@ -209,7 +233,7 @@ def _wanted(topic_filter: str, options: int, level: int) -> Wanted:
 
 def read_unsubscribe(body: bytes, level: int) -> tuple[int, list[str]]:
     """Packet id and filters of UNSUBSCRIBE (section 3.10). Raises: RemoteProtocolError."""
-    reader = _Reader(body)
+    reader = Reader(body)
     packet_id = _packet_id(reader)
     if level == LEVEL_5:
         reader.properties(properties.UNSUBSCRIBE)
@@ -244,7 +268,7 @@ def read_reason(body: bytes, allowed: frozenset[int]) -> tuple[int, Properties]:
     return body[0], said
 
 
-def _packet_id(reader: _Reader) -> int:
+def _packet_id(reader: Reader) -> int:
     packet_id = reader.number()
     if packet_id == 0:  # [MQTT-2.3.1-1] of 3.1.1, [MQTT-2.2.1-3] of 5.0
         raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "packet id 0")

@@ -55,6 +55,50 @@ class ConnectRates:
         return bucket.take(now_s)
 
 
+class Duels:
+    """Clients that share an id and take it from each other, again and again.
+
+    `limit` take-overs within `window_s` are a duel: then the one that has the id keeps it, and others are refused for `refusal_s`.
+    """
+
+    def __init__(self, limit: int, window_s: float, refusal_s: float) -> None:
+        self._limit = limit
+        self._window_s = window_s
+        self._refusal_s = refusal_s
+        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+        self._refused: dict[tuple[str, str], float] = {}  # until when
+
+    def takes_over(self, key: tuple[str, str], now_s: float) -> tuple[bool, bool]:
+        """(whether an id may be taken from who has it, whether a duel has just been found)."""
+        if not self._limit:
+            return True, False
+        until_s = self._refused.get(key)
+        if until_s is not None and now_s < until_s:
+            return False, False
+        self._refused.pop(key, None)
+        times = _recent(self._seen, key, now_s - self._window_s)
+        if len(times) < self._limit:
+            times.append(now_s)
+            return True, False
+        del self._seen[key]
+        self._refused[key] = now_s + self._refusal_s
+        if len(self._refused) > MAX_KNOWN:
+            self._refused = {one: until for one, until in self._refused.items() if until > now_s}
+        return False, True
+
+
+def _recent(seen: OrderedDict[tuple[str, str], list[float]], key: tuple[str, str], since_s: float) -> list[float]:
+    """The times of a key that are later than `since_s`; the key is now the one heard of last."""
+    times = seen.get(key)
+    if times is None:
+        times = seen[key] = []
+        if len(seen) > MAX_KNOWN:
+            seen.popitem(last=False)
+    seen.move_to_end(key)
+    del times[: bisect_right(times, since_s)]
+    return times
+
+
 class Flapping:
     """Client ids that attach too often: a device in a loop, or two that share one id and throw each other out."""
 
@@ -67,14 +111,7 @@ class Flapping:
         """Whether a client id may attach once more now; one that may not is let in again when its window has passed."""
         if not self._limit:
             return True
-        times = self._seen.get(key)
-        if times is None:
-            self._seen[key] = [now_s]
-            if len(self._seen) > MAX_KNOWN:
-                self._seen.popitem(last=False)
-            return True
-        self._seen.move_to_end(key)
-        del times[: bisect_right(times, now_s - self._window_s)]
+        times = _recent(self._seen, key, now_s - self._window_s)
         if len(times) >= self._limit:
             return False
         times.append(now_s)

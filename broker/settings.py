@@ -15,6 +15,7 @@ class Listener:
     port: int = 1883
     tls: Tls | None = None
     websocket: bool = False
+    max_connections: int = 0  # of this listener; one more is closed at once. 0: only the broker's bound counts
     proxy_protocol: bool = False  # each connection begins with a PROXY header, version 2; TLS then ends at the proxy
 
 
@@ -29,6 +30,9 @@ class BrokerSettings:
     connects_burst: int = 100  # from one address, at once
     flapping_limit: int = 300  # attaches of one client id within `flapping_window_s`; more are refused. 0: no bound
     flapping_window_s: float = 60.0
+    duel_limit: int = 10  # take-overs of one client id within `duel_window_s`; then who has it keeps it. 0: no bound
+    duel_window_s: float = 30.0
+    duel_refusal_s: float = 30.0  # for how long
     messages_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
     bytes_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
     store: Path | None = None  # file of sessions, their queues and retained messages; None: they end with the process
@@ -39,6 +43,7 @@ class BrokerSettings:
     connect_timeout_s: float = 10.0  # from the first byte's chance to the CONNACK
     gate_timeout_s: float = 8.0  # a gate that takes longer refuses
     max_keep_alive_s: int = 3600  # a client that wants longer, or none, is held to this
+    keep_alive_extra_s: float = 0.0  # how much longer than 1.5 times its keep alive a client may be silent
     max_inflight: int = 100  # QoS 1 and 2 messages sent to a client and not yet acknowledged
     receive_maximum: int = (
         1000  # QoS 1 and 2 messages of an MQTT 5.0 client that are not yet acknowledged; beyond is an error

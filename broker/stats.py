@@ -1,6 +1,7 @@
 """Counters of one broker: plain numbers, read off by whoever shows them."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -22,7 +23,20 @@ class BrokerStats:
     bytes_received: int = 0  # of MQTT
     bytes_sent: int = 0
     throttled: int = 0  # times that a client was made to wait because it sends too fast
-    rate_refused: int = 0  # connections that came too fast from one address, or under one client id
     store_batches: int = 0  # transactions written to the file of sessions and retained messages
     store_failures: int = 0  # transactions that could not be written
     store_refused: int = 0  # messages, subscriptions and sessions refused because they could not be stored
+    rate_refused: int = 0  # connections that came too fast from one address
+    flapping_refused: int = 0  # CONNECTs that came too often under one client id
+    duels: int = 0  # client ids that several clients took from each other
+    duel_refused: int = 0  # CONNECTs that would have gone on with a duel
+    busy_refused: int = 0  # connections beyond the most allowed
+    connect_timeouts: int = 0  # connections that did not become a session in time
+    congested: int = 0  # times that a client's write buffer was full
+    held_back: int = 0  # times that a client's packets waited because handlers had too many of its messages
+    retained_refused: int = 0  # messages that found no room among the retained ones
+    sessions_expired: int = 0  # kept without a connection until their time was over
+    errors: Counter[str] = field(default_factory=Counter)  # protocol errors by reason
+    refusals: Counter[str] = field(default_factory=Counter)  # CONNECTs refused by reason
+    denials: Counter[tuple[str, str]] = field(default_factory=Counter)  # what a gate refused by action and reason
+    closed: Counter[str] = field(default_factory=Counter)  # connections ended by cause

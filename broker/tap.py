@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from broker.errors import RemoteProtocolError
@@ -28,11 +28,33 @@ class Tap(Protocol):
         ...
 
 
-class PacketSplitter:
-    """Cuts a stream of bytes into MQTT packets."""
+class Taps:
+    """Several that listen in at the same time."""
 
-    def __init__(self) -> None:
-        self._rest = b""
+    def __init__(self, taps: Sequence[Tap]) -> None:
+        self.taps = tuple(taps)
+
+    def read(self, connection: Connection, data: bytes) -> None:
+        """A client has sent `data`."""
+        for tap in self.taps:
+            tap.read(connection, data)
+
+    def written(self, connection: Connection, data: bytes) -> None:
+        """A client was sent `data`."""
+        for tap in self.taps:
+            tap.written(connection, data)
+
+    def ended(self, connection: Connection) -> None:
+        """The connection is gone."""
+        for tap in self.taps:
+            tap.ended(connection)
+
+
+class PacketSplitter:
+    """Cuts a stream of bytes into MQTT packets; `rest` is what has come of the first one already."""
+
+    def __init__(self, rest: bytes = b"") -> None:
+        self._rest = rest
 
     def packets(self, data: bytes) -> Iterator[bytes]:
         """The whole packets that `data` completes; what is no MQTT ends it without a word."""

@@ -26,6 +26,8 @@ class Tls:
     pair: KeyPair
     names: Mapping[str, KeyPair] = field(default_factory=dict)  # other certificates by server name (SNI)
     client_ca: Path | None = None  # who signs clients' certificates; None: clients are not asked for one
+    client_ca_directory: Path | None = None  # the same, a directory as OpenSSL lays it out
+    client_ca_data: str | bytes | None = None  # the same, PEM text or DER bytes
     client_required: bool = False  # turn away clients without one
 
 
@@ -86,10 +88,11 @@ def _context(tls: Tls, pair: KeyPair) -> ssl.SSLContext:
         context.load_cert_chain(pair.certificate, pair.key)
     except (OSError, ssl.SSLError) as error:
         raise TlsError(f"certificate {pair.certificate} with key {pair.key}: {error}") from error
-    if tls.client_ca is not None:
+    if tls.client_ca is not None or tls.client_ca_directory is not None or tls.client_ca_data is not None:
         try:
-            context.load_verify_locations(tls.client_ca)
+            context.load_verify_locations(tls.client_ca, tls.client_ca_directory, tls.client_ca_data)
         except (OSError, ssl.SSLError) as error:
-            raise TlsError(f"client CA {tls.client_ca}: {error}") from error
+            named = tls.client_ca or tls.client_ca_directory or "in the configuration"
+            raise TlsError(f"client CA {named}: {error}") from error
         context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
     return context

@@ -36,13 +36,13 @@ class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
     __slots__ = (
-        "_broker", "_bytes", "_closed_s", "_framing", "_head", "_listener", "_messages", "_now", "_rated", "_stats", "_throttled",
-        "_transport", "_wrapped", "connection",
+        "_broker", "_bytes", "_closed_s", "_framing", "_head", "_messages", "_now", "_rated", "_stats", "_throttled", "_transport",
+        "_wrapped", "connection", "listener",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, listener: Listener) -> None:
         self._broker = broker
-        self._listener = listener
+        self.listener = listener
         self._framing = WebSocketFraming() if listener.websocket else None
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
@@ -61,7 +61,7 @@ class Transport(asyncio.Protocol):
         address = transport.get_extra_info("peername") or ("?", 0)
         secure = transport.get_extra_info("ssl_object")
         certificate = secure.getpeercert(binary_form=True) if secure is not None else None
-        peer = Peer(str(address[0]), int(address[1]), self._listener.name, certificate)
+        peer = Peer(str(address[0]), int(address[1]), self.listener.name, certificate)
         self._transport.set_write_buffer_limits(high=self._broker.settings.max_write_buffer)
         self.connection = Connection(self._broker.engine, peer, self, self._now())
         self._broker.opened(self)
@@ -89,14 +89,14 @@ class Transport(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         stats, now_s = self._stats, self._now()
         stats.bytes_received += len(data)
+        if self._broker.tap is not None:
+            self._broker.tap.read(self.connection, data)
         if self._rated:
             before = stats.received
             self.connection.receive_data(data, now_s)
             self._throttle(stats.received - before, len(data), now_s)
         else:
             self.connection.receive_data(data, now_s)
-        if self._broker.tap is not None:  # after the first packet has told the version
-            self._broker.tap.read(self.connection, data)
 
     def _throttle(self, messages: int, size: int, now_s: float) -> None:
         """Read no more until what the client has sent is within its rates."""

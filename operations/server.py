@@ -16,6 +16,7 @@ from akela.documents.store import OperationsStore, StoreError
 from akela.errors import PortInUseError, ServerError
 from akela.lifecycle import Stopper
 from broker import Broker, BrokerSettings, Hooks, KeyPair, Listener, Session, Tls
+from broker.admin import TracePage
 from broker.errors import BrokerStartError, SessionStoreError
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
@@ -67,7 +68,10 @@ class OperationsServer:
         self._broker = self._engine()
         self._downlink.broker = self._broker
         metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed)
-        self._admin = AdminServer(settings.bind, settings.listen_admin, self._ready, metrics.registry)
+        self._traces = TracePage(self._broker)
+        self._admin = AdminServer(
+            settings.bind, settings.listen_admin, self._ready, metrics.registry, [self._traces.route]
+        )
         self._registration: Registration | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -95,14 +99,22 @@ class OperationsServer:
         hooks = Hooks(
             authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane), reviver=gate
         )
-        return Broker(
-            BrokerSettings(
-                listeners=self._listeners(),
-                max_packet_size=settings.max_payload,
-                sys_interval_s=SYS_EVERY_S,
-                store=settings.data / f"{settings.member_id}{SESSIONS}",
-            ),
-            hooks,
+        return Broker(self._limits(), hooks)
+
+    def _limits(self) -> BrokerSettings:
+        settings = self._settings
+        return BrokerSettings(
+            listeners=self._listeners(),
+            max_packet_size=settings.max_payload,
+            sys_interval_s=SYS_EVERY_S,
+            store=settings.data / f"{settings.member_id}{SESSIONS}",
+            max_connections=settings.max_connections,
+            connects_per_s=settings.connects_per_s,
+            connects_burst=settings.connects_burst,
+            messages_per_s=settings.messages_per_s,
+            bytes_per_s=settings.bytes_per_s,
+            max_queued=settings.max_queued,
+            max_subscriptions=settings.max_subscriptions,
         )
 
     def _listeners(self) -> tuple[Listener, ...]:
@@ -166,6 +178,7 @@ class OperationsServer:
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()
+        self._traces.close()
         await self._admin.stop()
         await self._store.close()
 

@@ -37,6 +37,19 @@ class OperationsSettings(CommonSettings):
     max_payload: int = Field(
         default=256 * 1024, ge=1024, le=268_435_455, description="largest MQTT packet taken, bytes"
     )
+    max_connections: int = Field(default=100_000, ge=1, description="MQTT connections at a time; one more is closed")
+    connects_per_s: float = Field(
+        default=0, ge=0, description="connections of one address a second, on average; more are closed. 0: no bound"
+    )
+    connects_burst: int = Field(default=100, ge=1, description="connections of one address at once")
+    messages_per_s: float = Field(
+        default=0, ge=0, description="messages of one client a second, on average; beyond, it waits. 0: no bound"
+    )
+    bytes_per_s: float = Field(
+        default=0, ge=0, description="bytes of one client a second, on average; beyond, it waits. 0: no bound"
+    )
+    max_queued: int = Field(default=1000, ge=1, description="messages waiting for one session")
+    max_subscriptions: int = Field(default=100, ge=1, description="subscriptions of one session")
 
     @property
     def member_id(self) -> str:

@@ -4,11 +4,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from broker import Broker, BrokerSettings, Listener
 from broker.hooks import Authenticator, Authorizer, EnhancedAuthenticator, Hooks
+from broker.metrics import BrokerMetrics
 
 Serve = Callable[..., Awaitable[int]]
+
+
+def metric(broker: Broker, name: str, **labels: str) -> float:
+    """What Prometheus is told, without the prefix of every name."""
+    registry = CollectorRegistry()
+    registry.register(BrokerMetrics(broker))
+    return registry.get_sample_value(f"akela_mqtt_{name}", labels) or 0.0
 
 
 @pytest.fixture

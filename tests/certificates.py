@@ -1,5 +1,6 @@
 """A certificate authority for tests, and certificates that it signs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,11 +23,12 @@ class Authority:
         self.file = directory / f"{name}.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def pair(self, name: str, file: str | None = None) -> KeyPair:
-        """A certificate for a host or client; written over what `file` names."""
+    def pair(self, name: str, file: str | None = None, *, uri: str | None = None) -> KeyPair:
+        """A certificate for a host or client, or for a URI; written over what `file` names."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._signed(subject, key.public_key(), host=name)
+        names: list[x509.GeneralName] = [x509.DNSName(name) if uri is None else x509.UniformResourceIdentifier(uri)]
+        certificate = self._signed(subject, key.public_key(), names=names)
         made = KeyPair(self._directory / f"{file or name}.crt", self._directory / f"{file or name}.key")
         made.key.write_bytes(
             key.private_bytes(
@@ -37,7 +39,12 @@ class Authority:
         return made
 
     def _signed(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, authority: bool = False, host: str | None = None
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        authority: bool = False,
+        names: Sequence[x509.GeneralName] = (),
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
@@ -50,6 +57,6 @@ class Authority:
             .not_valid_after(now + timedelta(days=2))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
-        if host is not None:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())

@@ -81,7 +81,9 @@ def damaged(packet: bytes, chance: random.Random) -> bytes:
 def run(inputs: int, seed: int) -> int:
     """Feed so many inputs; gives how many connections they took. Raises: whatever the engine lets out."""
     chance = random.Random(seed)
-    settings = BrokerSettings(max_packet_size=LIMIT, max_packet_size_connect=LIMIT, flapping_limit=0, max_retained=100)
+    settings = BrokerSettings(
+        max_packet_size=LIMIT, max_packet_size_connect=LIMIT, flapping_limit=0, duel_limit=0, max_retained=100
+    )
     engine = Engine(settings, Hooks(), lambda: None, lambda *_: None, time.monotonic)
     witness = Client(engine)
     witness.connection.receive_data(mqtt.connect("witness") + mqtt.subscribe(("witness", 0)), 0.0)

@@ -21,6 +21,7 @@ from amqtt.mqtt import packet_class
 from amqtt.mqtt.packet import MQTTFixedHeader
 from amqtt.plugins.manager import PluginManager
 
+from broker.amqtt_host import blocking
 from broker.amqtt_host.config import AmqttConfigError
 from broker.amqtt_host.context import HostedBroker
 from broker.amqtt_host.sessions import HostedSession, incoming, offline
@@ -55,7 +56,7 @@ class _Manager(PluginManager[BrokerContext]):  # type: ignore[misc]
     @property
     def guards_topics(self) -> bool:
         """Some plugin decides on topics."""
-        return bool(self._topic_plugins)
+        return bool(self._topic_plugins) and self.is_topic_filtering_enabled()
 
     @property
     def events(self) -> set[str]:
@@ -94,10 +95,12 @@ class AmqttPlugins:
         except (PluginError, PluginLoadError) as error:
             cause = f": {error.__cause__}" if error.__cause__ else ""
             raise AmqttConfigError(f"plugins: {str(error) or type(error).__name__}{cause}") from error
+        for plugin in self._manager.plugins:
+            blocking.set_aside(plugin)
         self._warn_of_misspelt()
         self._listens = self._manager.events
         if self._listens & {MQTTEvents.PACKET_RECEIVED, MQTTEvents.PACKET_SENT}:
-            broker.tap = _Packets(self._fire)
+            broker.listen_in(_Packets(self._fire))
         if self._manager.guards_topics:
             broker.engine.delivery.receiver = self
 
@@ -286,8 +289,6 @@ class _Packets:
             self._streams.pop((connection, event), None)
 
     def _take(self, connection: Connection, event: Events, data: bytes) -> None:
-        if connection.level == LEVEL_5:
-            return
         splitter = self._streams.setdefault((connection, event), PacketSplitter())
         for packet in splitter.packets(data):
             if not self._queue.full():
@@ -298,6 +299,8 @@ class _Packets:
     async def _decode(self) -> None:
         while not self._queue.empty():
             connection, event, raw = self._queue.get_nowait()
+            if connection.level == LEVEL_5:
+                continue
             try:
                 packet = await _packet(raw)
             except (AMQTTError, ValueError, TypeError, EOFError):

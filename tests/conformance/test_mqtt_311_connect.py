@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance.conftest import Open
-from tests.mqtt import DISCONNECT, PINGREQ, Wire, connect, field, packet, publish, subscribe
+from tests.mqtt import DISCONNECT, PINGREQ, Wire, connect, field, packet, publish, pubrel, subscribe, unsubscribe
 
 statement = pytest.mark.statement
 
@@ -48,7 +48,7 @@ async def test_a_second_connect_ends_the_connection(join: Open) -> None:
 @statement(
     "MQTT-1.5.3-1", "MQTT-1.5.3-2", "MQTT-2.2.2-2", "MQTT-3.1.2-1", "MQTT-3.1.2-3", "MQTT-3.1.2-11", "MQTT-3.1.2-13",
     "MQTT-3.1.2-14", "MQTT-3.1.2-15", "MQTT-3.1.2-18", "MQTT-3.1.2-19", "MQTT-3.1.2-20", "MQTT-3.1.2-21", "MQTT-3.1.2-22",
-    "MQTT-3.1.3-1", "MQTT-3.1.3-3", "MQTT-3.1.3-4", "MQTT-3.1.3-10", "MQTT-3.1.3-11", "MQTT-3.1.4-1", "MQTT-4.8.0-1",
+    "MQTT-3.1.3-1", "MQTT-3.1.3-3", "MQTT-3.1.3-4", "MQTT-3.1.3-10", "MQTT-3.1.3-11", "MQTT-3.1.4-1", "MQTT-3.2.2-6", "MQTT-4.8.0-1",
 )  # fmt: skip
 @pytest.mark.parametrize("bad", MALFORMED_CONNECTS.values(), ids=list(MALFORMED_CONNECTS))
 async def test_a_malformed_connect_gets_no_connack(port: int, bad: bytes) -> None:
@@ -69,6 +69,28 @@ async def test_an_unknown_protocol_level_is_refused_with_1(port: int, level: int
 async def test_mqtt_31_is_spoken_too(port: int) -> None:
     wire = await Wire.connected(port, connect("old", level=3, name="MQIsdp"))
     assert await wire.subscribed(("t", 1)) == [1]
+
+
+def repeated(packet: bytes) -> bytes:
+    """The packet with DUP, as MQTT 3.1 has it also for packets other than PUBLISH."""
+    return bytes([packet[0] | 0x08]) + packet[1:]
+
+
+REPEATED = {"SUBSCRIBE": subscribe(("t", 1)), "UNSUBSCRIBE": unsubscribe("t"), "PUBREL": pubrel(3)}
+
+
+@pytest.mark.parametrize("packet", REPEATED.values(), ids=list(REPEATED))
+async def test_mqtt_31_may_repeat_what_is_answered(port: int, packet: bytes) -> None:
+    old = await Wire.connected(port, connect("old", level=3, name="MQIsdp"))
+    old.send(publish("t", qos=2, packet_id=3), packet, repeated(packet))
+    assert (await old.packet()).first == 0x50
+    assert (await old.packet()).body == (await old.packet()).body
+    newer = await Wire.connected(port, connect("newer"))
+    newer.send(repeated(packet))
+    await newer.closed()  # [MQTT-2.2.2-2]
+    wrong = await Wire.connected(port, connect("wrong", level=3, name="MQIsdp"))
+    wrong.send(bytes([packet[0] | 0x01]) + packet[1:])
+    await wrong.closed()
 
 
 @statement("MQTT-3.1.3-7", "MQTT-3.1.3-8", "MQTT-3.1.3-9", "MQTT-3.2.2-4", "MQTT-3.2.2-5", "MQTT-3.1.4-5")
@@ -158,7 +180,7 @@ async def test_retained_messages_are_no_part_of_a_session(join: Open) -> None:
     assert (await wire.message()).payload == b"kept"
 
 
-@statement("MQTT-3.1.2-8", "MQTT-3.1.2-16", "MQTT-3.1.2-17")
+@statement("MQTT-3.1.2-8", "MQTT-3.1.2-9", "MQTT-3.1.2-16", "MQTT-3.1.2-17")
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_a_will_is_published_for_a_lost_connection(join: Open, qos: int, retain: bool) -> None:

@@ -2,11 +2,15 @@
 
 import pytest
 
+from broker import PublishGrant, Reason, Refused, Session, SubscribeGrant
+from tests.brokers import Serve
 from tests.conformance.conftest import Open
 from tests.mqtt import (
     PINGREQ,
     Message,
     Packet,
+    Wire,
+    connect,
     field,
     packet,
     puback,
@@ -46,6 +50,7 @@ PROTOCOL_ERRORS = {
     "SUBSCRIBE with a reserved bit": subscribe(("t", 4)),
     "SUBSCRIBE with packet id 0": subscribe(("t", 0), packet_id=0),
     "SUBSCRIBE to ill-formed text": subscribe((b"\xff", 0)),
+    "SUBSCRIBE to a null": subscribe(("a\0", 0)),
     "UNSUBSCRIBE without its flags": b"\xa0" + unsubscribe("t")[1:],
     "UNSUBSCRIBE without a filter": unsubscribe(),
     "UNSUBSCRIBE of ill-formed text": unsubscribe(b"\xff"),
@@ -296,3 +301,52 @@ async def test_topic_matching(join: Open, topic_filter: str, topic: str, taken: 
         if taken:
             assert (await wire.message()).topic == topic
         await wire.quiet()
+
+
+@statement("MQTT-2.2.2-1", "MQTT-2.3.1-5")
+async def test_the_server_s_packets_have_the_flags_of_their_kind(join: Open) -> None:
+    wire = await join()
+    wire.send(
+        subscribe(("t", 2)),
+        publish("t", "0"),
+        publish("t", "1", qos=1, packet_id=7),
+        publish("t", "2", qos=2, packet_id=8),
+    )
+    seen = [await wire.packet() for _ in range(6)]
+    assert sorted(packet.first for packet in seen) == [0x30, 0x32, 0x34, 0x40, 0x50, 0x90]
+    assert Packet(0x30, field("t") + b"0") in seen  # without a packet id
+    given = next(packet.body[3:5] for packet in seen if packet.first == 0x34)
+    wire.send(pubrec(int.from_bytes(given, "big")), pubrel(8), unsubscribe("t"), PINGREQ)
+    assert [(await wire.packet()).first for _ in range(4)] == [0x62, 0x70, 0xB0, 0xD0]
+
+
+class Deciding:
+    """Refuses what is not for the client, and fails at what it cannot do."""
+
+    name = "deciding"
+
+    def authorize_publish(self, session: Session, topic: str) -> PublishGrant | Refused:
+        if topic == "forbidden":
+            return Refused(Reason.NOT_AUTHORIZED, "not yours")
+        return PublishGrant(topic, _failing if topic == "fails" else None)
+
+    def authorize_subscribe(self, session: Session, topic_filter: str) -> SubscribeGrant:
+        return SubscribeGrant(topic_filter)
+
+
+def _failing(session: Session, topic: str, payload: bytes, qos: int, ticket: int) -> bool:
+    raise RuntimeError("out of order for the moment")
+
+
+@statement("MQTT-3.3.5-2", "MQTT-4.8.0-2")
+async def test_what_is_refused_is_acknowledged_and_what_fails_ends_the_connection(serve: Serve) -> None:
+    port = await serve(authorizers=[Deciding()])
+    listener, sender = await Wire.connected(port, connect("l")), await Wire.connected(port, connect("s"))
+    await listener.subscribed(("#", 0))
+    for qos, first in ((1, 0x40), (2, 0x50)):
+        sender.send(publish("forbidden", "x", qos=qos, packet_id=qos))
+        assert await sender.packet() == (first, bytes([0, qos]))
+    await listener.quiet()
+    sender.send(publish("fails", "x", qos=1, packet_id=9))
+    await sender.closed()
+    await listener.quiet()

@@ -2,56 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from aiohttp import web
-from amqtt.contexts import BrokerConfig
 from amqtt.contrib.http import RequestMethod
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from broker import Broker
-from broker.amqtt_host import AmqttConfigError, AmqttPlugins, settings_of
+from broker.amqtt_host import AmqttConfigError
+from tests.integration.amqtt_host.conftest import Host
 from tests.integration.amqtt_host.faulty import Earplugs, Ears
 from tests.mqtt import Wire, connect, publish, subscribe, unsubscribe
 from tests.mqtt5 import Wire5
 
 HERE = "tests.integration.amqtt_host.faulty"
 ANYBODY: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-Host = Callable[..., Awaitable[int]]
 SECRET = "a secret of the tests that is long enough"
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[Host]:
-    """Start the engine with plugins: `port = await host({"path.Plugin": {...}})`."""
-    running: list[tuple[AmqttPlugins, Broker]] = []
-    Ears.heard.clear()
-    Earplugs.asked.clear()
-
-    async def started(plugins: dict[str, Any], **settings: Any) -> int:
-        config = BrokerConfig.from_dict(
-            {"listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:0"}}, "plugins": plugins}
-        )
-        hosting = AmqttPlugins(config)
-        broker = Broker(replace(settings_of(config), **settings), hosting.hooks)
-        hosting.attach(broker)
-        await hosting.starting()
-        await broker.start()
-        await hosting.started()
-        running.append((hosting, broker))
-        return broker.addresses["default"][1]
-
-    yield started
-    for hosting, broker in running:
-        await hosting.stopping()
-        await broker.stop(drain_s=0)
-        await hosting.stopped()
 
 
 async def refused(port: int, **who: Any) -> int:

@@ -156,18 +156,6 @@ async def test_a_gate_that_refuses_fails_or_hangs_has_refused(serve: Serve, pass
     await wire.closed()
 
 
-async def test_take_over_and_clean_start_wait_for_authentication(serve: Serve) -> None:
-    port = await serve(authenticators=[Passwords()], authorizers=[Namespaced()])
-    victim = await Wire.connected(port, _login("victim", clean=False))
-    await victim.subscribed(("me/x", 1))
-    thief = await Wire.open(port)
-    thief.send(_login("victim", password="guess", clean=True))
-    assert (await thief.packet()).body[1] == 4
-    await victim.quiet()
-    victim.drop()
-    assert (await Wire.connected(port, _login("victim", clean=False))).session_present
-
-
 async def test_a_client_id_of_another_namespace_is_another_session(serve: Serve) -> None:
     port = await serve(authenticators=[Passwords()])
     one = await Wire.connected(port, _login("same", "app1"))
@@ -315,29 +303,6 @@ async def test_a_will_needs_permission_at_connect(serve: Serve) -> None:
     await operator.subscribed(("#", 0))
     (await Wire.connected(port, _login("d2", will=("me/will", "gone", 0, False)))).drop()
     assert (await operator.message()).topic == "app/d2/will"
-
-
-async def test_retained_messages_reach_matching_subscriptions_only(serve: Serve) -> None:
-    """Found in another broker: each connecting client was sent retained messages of other clients' filters."""
-    port = await serve()
-    sender = await Wire.connected(port, connect("sender"))
-    await sender.published("secret/x", "kept", retain=True)
-    owner = await Wire.connected(port, connect("owner"))
-    await owner.subscribed(("secret/#", 0))
-    assert (await owner.message()).payload == b"kept"
-    stranger = await Wire.connected(port, connect("stranger"))
-    await stranger.subscribed(("other/#", 0))
-    await stranger.quiet()
-
-
-async def test_a_publish_to_a_dollar_topic_hurts_nothing(serve: Serve) -> None:
-    """Found in another broker: it ended the client's message loop while later messages were still acknowledged."""
-    port = await serve()
-    listener, sender = await Wire.connected(port, connect("l")), await Wire.connected(port, connect("s"))
-    await listener.subscribed(("t", 0))
-    await sender.published("$SYS/x", "1")
-    await sender.published("t", "2")
-    assert (await listener.message()).payload == b"2"
 
 
 class AtOnce:

@@ -9,17 +9,18 @@ from broker import Broker
 from broker.errors import BrokerStartError
 from broker.proxy_protocol import SIGNATURE
 from broker.settings import BrokerSettings, Listener
-from tests.brokers import Serve
+from tests.brokers import Serve, metric
 from tests.mqtt import Wire, connect, puback, publish, subscribe
 from tests.mqtt5 import Wire5
 from tests.mqtt5 import connect as connect_5
 
 
-async def test_a_large_connect_is_refused_by_its_header(serve: Serve) -> None:
+async def test_a_large_connect_is_refused_by_its_header(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(max_packet_size_connect=100)
     wire = await Wire.open(port)
     wire.send(connect("x" * 200)[:5])  # the rest never has to come
     await wire.closed()
+    assert metric(brokers[0], "protocol_errors_total", reason="packet_too_large") == 1
 
 
 async def test_a_large_packet_is_refused_by_its_header(serve: Serve, brokers: list[Broker]) -> None:
@@ -28,32 +29,37 @@ async def test_a_large_packet_is_refused_by_its_header(serve: Serve, brokers: li
     await wire.published("t", "x" * 900)
     wire.send(b"\x30\xe9\x07")
     await wire.closed()
-    assert brokers[0].stats.protocol_errors == 1
+    assert metric(brokers[0], "protocol_errors_total", reason="packet_too_large") == 1
 
 
-async def test_a_client_that_never_says_connect_is_let_go(serve: Serve) -> None:
+async def test_a_client_that_never_says_connect_is_let_go(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(connect_timeout_s=0.1)
     silent, dribbling = await Wire.open(port), await Wire.open(port)
     dribbling.send(connect()[:5])
     await silent.closed()
     await dribbling.closed()
+    assert metric(brokers[0], "connect_timeouts_total") == 2
 
 
-async def test_subscriptions_of_a_session_are_bounded(serve: Serve) -> None:
+async def test_subscriptions_of_a_session_are_bounded(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(max_subscriptions=2)
     wire = await Wire.connected(port, connect())
     assert await wire.subscribed(("a", 0), ("b", 0), ("c", 0), ("a", 1)) == [0, 0, 0x80, 1]
+    assert metric(brokers[0], "denied_total", action="subscribe", reason="quota_exceeded") == 1
+    assert metric(brokers[0], "subscriptions") == 2
 
 
-async def test_topic_levels_are_bounded(serve: Serve) -> None:
+async def test_topic_levels_are_bounded(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(max_topic_levels=3)
     wire = await Wire.connected(port, connect())
     assert await wire.subscribed(("a/b/c", 0), ("a/b/c/d", 0)) == [0, 0x80]
     wire.send(publish("a/b/c/d"))
     await wire.closed()
+    assert metric(brokers[0], "denied_total", action="subscribe", reason="topic_filter_invalid") == 1
+    assert metric(brokers[0], "protocol_errors_total", reason="topic_name_invalid") == 1
 
 
-async def test_no_more_than_the_window_is_in_flight(serve: Serve) -> None:
+async def test_no_more_than_the_window_is_in_flight(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(max_inflight=2)
     listener, sender = await Wire.connected(port, connect("l")), await Wire.connected(port, connect("s"))
     await listener.subscribed(("t", 1))
@@ -61,6 +67,7 @@ async def test_no_more_than_the_window_is_in_flight(serve: Serve) -> None:
         await sender.published("t", str(number))
     first, second = await listener.message(), await listener.message()
     await listener.quiet()
+    assert (metric(brokers[0], "inflight"), metric(brokers[0], "queued")) == (2, 2)
     listener.send(puback(first.packet_id))
     assert (await listener.message()).payload == b"2"
     listener.send(puback(second.packet_id))
@@ -77,7 +84,7 @@ async def test_a_full_queue_drops_the_oldest_qos_0_first_and_counts(serve: Serve
     await sender.published("zero", "to be dropped")
     await sender.published("t", "second")
     await sender.published("t", "one too many")
-    assert brokers[0].stats.dropped == 2
+    assert metric(brokers[0], "dropped_total") == 2
     listener.send(puback(message.packet_id))
     for expected in (b"first", b"second"):
         message = await listener.message()
@@ -94,13 +101,13 @@ async def test_a_queue_is_bounded_in_bytes(serve: Serve, brokers: list[Broker]) 
     await away.leave()
     for _ in range(3):
         await sender.published("t", "x" * 40)
-    assert brokers[0].stats.dropped == 1
+    assert metric(brokers[0], "dropped_total") == 1
     back = await Wire.connected(port, connect("l", clean=False))
     assert [len((await back.message()).payload) for _ in range(2)] == [40, 40]
     await back.quiet()
 
 
-async def test_retained_messages_are_bounded(serve: Serve) -> None:
+async def test_retained_messages_are_bounded(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(max_retained=1)
     sender = await Wire.connected(port, connect("s"))
     await sender.published("a", "1", retain=True)
@@ -109,6 +116,7 @@ async def test_retained_messages_are_bounded(serve: Serve) -> None:
     await sender.subscribed(("#", 0))
     assert (await sender.message()).payload == b"3"
     await sender.quiet()
+    assert (metric(brokers[0], "retained"), metric(brokers[0], "retained_refused_total")) == (1, 1)
 
 
 async def test_a_reader_too_slow_for_its_messages_keeps_the_server_small(serve: Serve, brokers: list[Broker]) -> None:
@@ -122,16 +130,18 @@ async def test_a_reader_too_slow_for_its_messages_keeps_the_server_small(serve: 
     session = brokers[0].session("", "slow")
     assert session is not None
     assert session.queued <= 10
+    assert metric(brokers[0], "congested_total") >= 1
     await sender.published("u", "still served")
     slow.close()
 
 
-async def test_connections_are_bounded(serve: Serve) -> None:
+async def test_connections_are_bounded(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(max_connections=1)
     kept = await Wire.connected(port, connect("kept"))
     extra = await Wire.open(port)
     await extra.closed()
     await kept.quiet()
+    assert metric(brokers[0], "busy_refused_total") == 1
 
 
 async def test_a_port_in_use_is_named() -> None:
@@ -158,12 +168,12 @@ async def test_an_address_that_connects_too_often_is_closed(serve: Serve, broker
     extra = await Wire.open(port)
     extra.send(connect("extra"))
     await extra.closed()
-    assert brokers[0].stats.rate_refused == 1
+    assert metric(brokers[0], "rate_refused_total") == 1
     for wire in kept:
         await wire.quiet()
 
 
-async def test_behind_a_proxy_the_client_s_address_counts(serve: Serve) -> None:
+async def test_behind_a_proxy_the_client_s_address_counts(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(listeners=(Listener(port=0, proxy_protocol=True),), connects_per_s=0.001, connects_burst=1)
     for last in (1, 2, 3):
         address = bytes([192, 0, 2, last])
@@ -174,11 +184,10 @@ async def test_behind_a_proxy_the_client_s_address_counts(serve: Serve) -> None:
     again = await Wire.open(port)
     again.send(header, connect("again"))
     await again.closed()
+    assert metric(brokers[0], "rate_refused_total") == 1
 
 
-async def test_two_devices_with_one_id_are_stopped_from_throwing_each_other_out(
-    serve: Serve, brokers: list[Broker]
-) -> None:
+async def test_a_client_id_that_comes_and_goes_too_often_is_refused(serve: Serve, brokers: list[Broker]) -> None:
     port = await serve(flapping_limit=4)
     for _ in range(4):
         holder = await Wire5.joined(port, "same")
@@ -189,7 +198,7 @@ async def test_two_devices_with_one_id_are_stopped_from_throwing_each_other_out(
     old = await Wire.open(port)
     old.send(connect("same"))
     assert await old.packet() == (0x20, b"\x00\x03")
-    assert brokers[0].stats.rate_refused == 2
+    assert metric(brokers[0], "flapping_refused_total") == 2
     await Wire5.joined(port, "other")
 
 
@@ -208,19 +217,4 @@ async def test_who_sends_too_fast_waits_and_loses_nothing(
         message = await listener.message()
         assert message.payload == str(number).encode()
         listener.send(puback(message.packet_id))
-    assert brokers[0].stats.throttled >= 1
-
-
-async def test_sys_topics(serve: Serve, brokers: list[Broker]) -> None:
-    port = await serve(sys_interval_s=0.01)
-    wire = await Wire.connected(port, connect("c"))
-    wire.send(subscribe(("$SYS/broker/#", 0)))
-    assert (await wire.packet()).first == 0x90
-    seen: dict[str, bytes] = {}
-    while seen.get("$SYS/broker/subscriptions/count") != b"1" or "$SYS/broker/load/connections/15min" not in seen:
-        message = await wire.message()
-        seen[message.topic] = message.payload
-    assert seen["$SYS/broker/clients/connected"] == b"1"
-    assert int(seen["$SYS/broker/messages/received"]) >= 1
-    assert seen["$SYS/broker/uptime"].endswith(b" seconds")
-    assert {"$SYS/broker/load/bytes/sent/1min", "$SYS/broker/retained messages/count"} <= seen.keys()
+    assert metric(brokers[0], "throttled_total") >= 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.rates import Flapping, TokenBucket
+from broker.rates import Duels, Flapping, TokenBucket
 from tests.fuzz import run
 
 
@@ -32,3 +32,19 @@ def test_no_window_holds_more_attaches_than_allowed(gaps: list[float]) -> None:
             allowed.append(now_s)
     for first in allowed:
         assert sum(first <= at < first + 5.0 for at in allowed) <= 3
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=60))
+def test_no_window_holds_more_take_overs_than_allowed(gaps: list[float]) -> None:
+    duels, now_s, refused_until_s = Duels(3, 5.0, 10.0), 0.0, 0.0
+    taken: list[float] = []
+    for gap_s in gaps:
+        now_s += gap_s
+        allowed, found = duels.takes_over(("", "c"), now_s)
+        if allowed:
+            assert now_s >= refused_until_s
+            taken.append(now_s)
+        if found:
+            refused_until_s = now_s + 10.0
+    for first in taken:
+        assert sum(first <= at < first + 5.0 for at in taken) <= 3
