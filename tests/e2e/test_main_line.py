@@ -75,7 +75,8 @@ def test_an_operator_sees_every_step(up: AkelaUp) -> None:
 def test_a_platform_admin_sees_the_server_s_own_topics_and_metrics(up: AkelaUp) -> None:
     admin = ["-p", up.port(), "-u", up.demo["operator_user"], "-P", up.demo["admin_token"]]
     with Subscriber(admin, "$SYS/broker/clients/connected") as watching:
-        assert int(watching.until("$SYS/broker/clients/connected")) >= 1
+        counts = iter(lambda: int(watching.until("$SYS/broker/clients/connected")), None)
+        assert any(count >= 1 for count in counts)  # the first is retained from before this client came
     refused = subprocess.run(
         ["mosquitto_sub", *up.operator(), "-t", "$SYS/#", "-E", "-d"], capture_output=True, text=True, timeout=20
     )
