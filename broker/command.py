@@ -11,6 +11,7 @@ import uvloop
 
 from broker.admin_server import AdminServer
 from broker.amqtt_host.config import read_config, settings_of
+from broker.amqtt_host.persistence import Persistence, take_persistence
 from broker.amqtt_host.plugins import AmqttPlugins
 from broker.broker import Broker
 from broker.errors import BrokerError, BrokerStartError
@@ -30,38 +31,59 @@ ADMIN_PORT: Final = 9104
     help="amqtt's YAML configuration  [default: port 1883 on every address, open to everybody]",
 )
 @click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="file that keeps sessions and retained messages over a restart  [default: what the session plugin names]",
+)
+@click.option(
     "--admin-port",
     type=click.IntRange(0, 65535),
     help=f"port on {ADMIN_HOST} of /healthz, /metrics and /trace; 0: any free one  [default: {ADMIN_PORT}, if it is free]",
 )
 @click.option("-d", "--debug", is_flag=True, help="log everything")
 @click.pass_context
-def broker(context: click.Context, config: Path | None, admin_port: int | None, debug: bool) -> None:
+def broker(
+    context: click.Context, config: Path | None, store: Path | None, admin_port: int | None, debug: bool
+) -> None:
     """Run the MQTT engine alone: a broker for MQTT 3.1, 3.1.1 and 5.0 that takes amqtt's configuration and runs its plugins.
 
     Example: akela broker -c broker.yaml
     """
     if context.invoked_subcommand is not None:
         return
-    style = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format=style)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogLines("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
     try:
-        uvloop.run(serve(config, admin_port))
+        uvloop.run(serve(config, store, admin_port))
     except BrokerError as error:
         raise click.ClickException(str(error)) from error
+
+
+class LogLines(logging.Formatter):
+    """A line of text with the values that were logged beside it."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name of the standard library
+        """The line, without a traceback."""
+        values = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in self._own)
+        return f"{super().formatMessage(record)} {values}".rstrip()
 
 
 broker.add_command(trace)
 
 
-async def serve(config: Path | None, admin_port: int | None) -> None:
+async def serve(config: Path | None, store: Path | None, admin_port: int | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises: BrokerError."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     read = read_config(config)
+    told = take_persistence(read)
+    kept = Persistence(store) if store is not None else told
     plugins = AmqttPlugins(read)
-    hosting = Broker(settings_of(read), plugins.hooks)
+    hosting = Broker(settings_of(read, kept.file if kept is not None else None), plugins.hooks)
     plugins.attach(hosting)
     await plugins.starting()
     await hosting.start()
@@ -74,6 +96,9 @@ async def serve(config: Path | None, admin_port: int | None) -> None:
     await hosting.stop()
     await admin.stop()
     await plugins.stopped()
+    if kept is not None and kept.clear_on_shutdown:
+        for file in kept.files:
+            file.unlink(missing_ok=True)
 
 
 async def _admin(hosting: Broker, port: int | None) -> AdminServer:

@@ -33,6 +33,9 @@ COUNTERS: Final[Mapping[str, str]] = {
     "packets_sent": "Packets sent",
     "bytes_received": "Bytes received",
     "bytes_sent": "Bytes sent",
+    "store_batches": "Transactions written to the file of sessions and retained messages",
+    "store_failures": "Transactions that could not be written to it",
+    "store_refused": "Messages, subscriptions and sessions refused because they could not be stored",
 }
 
 # Counter by label of BrokerStats -> (name, labels, what it counts).

@@ -4,6 +4,7 @@ MQTT 3.1, 3.1.1 and 5.0: `level` is the protocol level of the connection (3, 4, 
 otherwise. Readers take the packet's body and raise RemoteProtocolError; writers give whole packets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -94,6 +95,9 @@ class ConnectError(RemoteProtocolError):
         self.level = level
 
 
+TOO_LONG: Final = "a field is longer than its packet"
+
+
 class Reader:
     """Reads fields off a packet's body. Its methods raise RemoteProtocolError where the body ends too early."""
 
@@ -108,15 +112,28 @@ class Reader:
 
     def byte(self) -> int:
         """One byte."""
-        return self._take(1)[0]
+        at = self._at
+        self._at = at + 1
+        if at >= len(self._body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, TOO_LONG)
+        return self._body[at]
 
     def number(self) -> int:
         """A two byte integer."""
-        return int.from_bytes(self._take(2), "big")
+        body, at = self._body, self._at
+        self._at = at + 2
+        if self._at > len(body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, TOO_LONG)
+        return body[at] << 8 | body[at + 1]
 
     def binary(self) -> bytes:
         """Binary data with its length before it."""
-        return self._take(self.number())
+        size = self.number()
+        at = self._at
+        self._at = end = at + size
+        if end > len(self._body):
+            raise RemoteProtocolError(Reason.MALFORMED_PACKET, TOO_LONG)
+        return self._body[at:end]
 
     def text(self) -> str:
         """A UTF-8 string with its length before it."""
@@ -124,20 +141,13 @@ class Reader:
 
     def rest(self) -> bytes:
         """All that is left."""
-        return self._take(len(self._body) - self._at)
+        at, self._at = self._at, len(self._body)
+        return self._body[at:]
 
     def properties(self, allowed: frozenset[int]) -> tuple[Properties, bytes]:
         """(properties, the bytes of those that a PUBLISH passes on)."""
         found, forwarded, self._at = properties.read(self._body, self._at, len(self._body), allowed)
         return found, forwarded
-
-    def _take(self, count: int) -> bytes:
-        end = self._at + count
-        if end > len(self._body):
-            raise RemoteProtocolError(Reason.MALFORMED_PACKET, "a field is longer than its packet")
-        taken = self._body[self._at : end]
-        self._at = end
-        return taken
 
 
 def read_connect(body: bytes) -> Connect:
@@ -279,13 +289,13 @@ def connack_5(reason: int, said: Properties, *, session_present: bool = False) -
     return _packet(0x20, bytes((session_present, reason)) + properties.block(said))
 
 
-def suback(packet_id: int, codes: list[int], level: int) -> bytes:
+def suback(packet_id: int, codes: Sequence[int], level: int) -> bytes:
     """Section 3.9."""
     none = b"\x00" if level == LEVEL_5 else b""
     return _packet(0x90, packet_id.to_bytes(2, "big") + none + bytes(codes))
 
 
-def unsuback(packet_id: int, codes: list[int], level: int) -> bytes:
+def unsuback(packet_id: int, codes: Sequence[int], level: int) -> bytes:
     """Section 3.11."""
     if level == LEVEL_5:
         return _packet(0xB0, packet_id.to_bytes(2, "big") + b"\x00" + bytes(codes))

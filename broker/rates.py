@@ -1,6 +1,7 @@
 """Rates: how fast one client may send, one address connect, one client id come and go. Pure; times in seconds of one clock."""
 
-from collections import OrderedDict, deque
+from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 MAX_KNOWN: Final = 100_000  # addresses, or client ids, that are remembered; the longest unheard of go first
@@ -64,7 +65,7 @@ class Duels:
         self._limit = limit
         self._window_s = window_s
         self._refusal_s = refusal_s
-        self._seen: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
         self._refused: dict[tuple[str, str], float] = {}  # until when
 
     def takes_over(self, key: tuple[str, str], now_s: float) -> tuple[bool, bool]:
@@ -86,16 +87,15 @@ class Duels:
         return False, True
 
 
-def _recent(seen: OrderedDict[tuple[str, str], deque[float]], key: tuple[str, str], since_s: float) -> deque[float]:
+def _recent(seen: OrderedDict[tuple[str, str], list[float]], key: tuple[str, str], since_s: float) -> list[float]:
     """The times of a key that are later than `since_s`; the key is now the one heard of last."""
     times = seen.get(key)
     if times is None:
-        times = seen[key] = deque()
+        times = seen[key] = []
         if len(seen) > MAX_KNOWN:
             seen.popitem(last=False)
     seen.move_to_end(key)
-    while times and times[0] <= since_s:
-        times.popleft()
+    del times[: bisect_right(times, since_s)]
     return times
 
 
@@ -105,7 +105,7 @@ class Flapping:
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit = limit
         self._window_s = window_s
-        self._seen: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()  # times within the window, oldest first
 
     def allows(self, key: tuple[str, str], now_s: float) -> bool:
         """Whether a client id may attach once more now; one that may not is let in again when its window has passed."""

@@ -6,7 +6,7 @@ are. `version` changes with every subscription, so that sessions may keep matche
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from broker.properties import variable
@@ -43,6 +43,11 @@ class Group:
         self._members: dict[Session, Subscription] = {}
         self._turn = 0
 
+    @property
+    def members(self) -> Collection[Subscription]:
+        """The subscriptions of all members."""
+        return self._members.values()
+
     def add(self, subscription: Subscription) -> bool:
         """Add a member, or replace its subscription; True when it is new."""
         fresh = subscription.session not in self._members
@@ -69,9 +74,9 @@ class _Node:
     __slots__ = ("below", "children", "groups_below", "groups_here", "here")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.here: dict[Session, Subscription] = {}
-        self.below: dict[Session, Subscription] = {}
+        self.children: dict[str, _Node] = _NO_NODES
+        self.here: dict[Session, Subscription] = _NO_SUBSCRIPTIONS
+        self.below: dict[Session, Subscription] = _NO_SUBSCRIPTIONS
         self.groups_here: dict[str, Group] | None = None
         self.groups_below: dict[str, Group] | None = None
 
@@ -79,12 +84,42 @@ class _Node:
     def empty(self) -> bool:
         return not (self.children or self.here or self.below or self.groups_here or self.groups_below)
 
+    def child(self, level: str) -> _Node:
+        """The node of a level; made when there is none."""
+        found = self.children.get(level)
+        if found is None:
+            found = _Node()
+            if self.children is _NO_NODES:
+                self.children = {level: found}
+            else:
+                self.children[level] = found
+        return found
+
+    def put(self, subscription: Subscription) -> bool:
+        """Keep a subscription that ends here; True when its session had none."""
+        below, session = subscription.levels[-1] == "#", subscription.session
+        place = self.below if below else self.here
+        if place is not _NO_SUBSCRIPTIONS:
+            fresh = session not in place
+            place[session] = subscription
+            return fresh
+        if below:
+            self.below = {session: subscription}
+        else:
+            self.here = {session: subscription}
+        return True
+
     def groups(self, levels: tuple[str, ...]) -> dict[str, Group]:
         if levels[-1] == "#":
             self.groups_below = self.groups_below or {}
             return self.groups_below
         self.groups_here = self.groups_here or {}
         return self.groups_here
+
+
+# Most nodes have no children or no subscriptions: they share these, which stay empty.
+_NO_NODES: Final[dict[str, _Node]] = {}
+_NO_SUBSCRIPTIONS: Final[dict[Session, Subscription]] = {}
 
 
 class Router:
@@ -101,16 +136,11 @@ class Router:
         levels = subscription.levels
         node = self._root
         for level in levels[:-1] if levels[-1] == "#" else levels:
-            child = node.children.get(level)
-            if child is None:
-                child = node.children[level] = _Node()
-            node = child
+            node = node.child(level)
         if subscription.group is not None:
             self.count += node.groups(levels).setdefault(subscription.group, Group()).add(subscription)
-            return
-        place = node.below if levels[-1] == "#" else node.here
-        self.count += subscription.session not in place
-        place[subscription.session] = subscription
+        else:
+            self.count += node.put(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """Take a subscription out, and the branches that it leaves bare."""

@@ -23,6 +23,9 @@ class BrokerStats:
     bytes_received: int = 0  # of MQTT
     bytes_sent: int = 0
     throttled: int = 0  # times that a client was made to wait because it sends too fast
+    store_batches: int = 0  # transactions written to the file of sessions and retained messages
+    store_failures: int = 0  # transactions that could not be written
+    store_refused: int = 0  # messages, subscriptions and sessions refused because they could not be stored
     rate_refused: int = 0  # connections that came too fast from one address
     flapping_refused: int = 0  # CONNECTs that came too often under one client id
     duels: int = 0  # client ids that several clients took from each other

@@ -68,10 +68,13 @@ def config_of(values: object) -> BrokerConfig:
     return config
 
 
-def settings_of(config: BrokerConfig) -> BrokerSettings:
+def settings_of(config: BrokerConfig, store: Path | None = None) -> BrokerSettings:
     """Settings of the engine. Raises: AmqttConfigError naming the listener."""
     bound = {str(name): listener for name, listener in config.listeners.items() if listener.bind is not None}
-    given: dict[str, Any] = {"listeners": tuple(_listener(name, listener) for name, listener in bound.items())}
+    given: dict[str, Any] = {
+        "store": store,
+        "listeners": tuple(_listener(name, listener) for name, listener in bound.items()),
+    }
     if config.session_expiry_interval is not None:
         given["max_session_expiry_s"] = _at_least_0("session_expiry_interval", config.session_expiry_interval)
     if config.timeout_disconnect_delay is not None:

@@ -164,7 +164,7 @@ def test_publish_as_it_is_written_is_read(
     topic: str, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int, said: Properties
 ) -> None:
     dup = dup and qos > 0
-    message: Message = (topic.encode(), payload, qos, retain, None, said.encode(), None)
+    message: Message = (topic.encode(), payload, qos, retain, None, said.encode(), None, None)
     old = encode(message, packet_id, dup=dup)
     assert old == mqtt.publish(topic, payload, qos=qos, retain=retain, dup=dup, packet_id=packet_id)
     written = Writer5(None, 0, lambda: 0.0).encode(message, packet_id, dup=dup)
