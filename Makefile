@@ -1,6 +1,6 @@
 # make run   a working Akela on this machine          make test   install what the tests need, then run them
 # make check ruff, mypy --strict, import rules        make bench  benchmarks against other brokers
-# make fuzz  a million inputs on decoder and session
+# make fuzz  a million inputs on everything that reads bytes of strangers
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -178,9 +178,7 @@ UNSUBSCRIBE: Final = frozenset({0x26})
 ACKNOWLEDGEMENT: Final = _ACK
 DISCONNECT: Final = frozenset({0x11, 0x1F, 0x26})  # no Server Reference: a server's
 AUTH: Final = frozenset({0x15, 0x16, 0x1F, 0x26})
-ANY: Final = frozenset(
-    range(0x01, 0x2B)
-)  # of either side; a PUBLISH of a server's has several subscription identifiers
+ANY: Final = frozenset(_READERS)  # of either side; a PUBLISH of a server's has several subscription identifiers
 
 _FLAGS: Final = frozenset({0x01, 0x17, 0x19})  # 0 or 1
 _NOT_ZERO: Final = frozenset({0x0B, 0x21, 0x23, 0x27})

@@ -43,7 +43,7 @@ class Transport(asyncio.Protocol):
     def __init__(self, broker: Broker, listener: Listener) -> None:
         self._broker = broker
         self.listener = listener
-        self._framing = WebSocketFraming() if listener.websocket else None
+        self._framing = WebSocketFraming(broker.settings.max_packet_size) if listener.websocket else None
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
         self._closed_s: float | None = None
@@ -137,7 +137,7 @@ class Transport(asyncio.Protocol):
 
     def _unframed(self, framing: WebSocketFraming, data: bytes) -> None:
         """Take WebSocket frames off."""
-        payload = framing.received(data)
+        payload = framing.received(data, accepted=self.connection.open)
         answer = framing.pending()
         if answer and not self._transport.is_closing():
             self._transport.write(answer)

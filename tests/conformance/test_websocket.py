@@ -104,3 +104,40 @@ async def test_paho_over_websocket(websocket_port: int, version: int) -> None:
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"Sec-WebSocket-Key: \xa8\r\n", b"Upgrade: \xff\r\nConnection: \xff\r\n", b"Sec-WebSocket-Protocol: \xff\r\n"],
+)
+async def test_headers_that_are_no_text_are_refused(
+    websocket_port: int, header: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", websocket_port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert not [record for record in caplog.records if record.exc_info]
+    writer.close()
+
+
+async def test_a_stranger_s_frame_is_not_buffered_without_bound(websocket_port: int) -> None:
+    async with open_websocket(f"ws://127.0.0.1:{websocket_port}", subprotocols=MQTT) as client:
+        # The head of a large frame, and most of it.
+        client.transport.write(b"\x82\xff" + (900_000).to_bytes(8, "big") + b"\0\0\0\0" + b"\0" * 800_000)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_a_packet_larger_than_a_frame_s_usual_bound(serve: Serve) -> None:
+    port = await serve(listeners=(Listener(port=0, websocket=True),), max_packet_size=3_000_000)
+    async with open_websocket(f"ws://127.0.0.1:{port}", subprotocols=MQTT, max_size=4_000_000) as client:
+        await client.send(connect("c"))
+        await received(client, 4)
+        await client.send(subscribe(("t", 0)))
+        await received(client, 5)
+        await client.send(publish("t", b"x" * 2_500_000))
+        assert (await received(client, 2_500_000))[-1:] == b"x"

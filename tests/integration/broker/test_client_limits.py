@@ -1,6 +1,7 @@
 """Bounds of what one client may do to its session: duels, windows, aliases, unsettled messages, time."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +153,15 @@ async def test_a_gate_that_is_too_slow_is_counted_as_a_refusal(serve: Serve, bro
     port = await serve(authenticators=[Slow()], gate_timeout_s=0.05)
     assert await refused(port, "c") == 0x88
     assert metric(brokers[0], "refused_total", reason="server_unavailable") == 1
+
+
+async def test_what_a_full_store_refuses_is_counted(serve: Serve, brokers: list[Broker], tmp_path: Path) -> None:
+    port = await serve(store=tmp_path / "store", max_store_bytes=200_000, max_queued=10_000)
+    away, sender = await Wire5.joined(port, "away", session_expiry=100), await Wire5.joined(port, "sender")
+    await away.subscribed(("t", 1))
+    await away.leave()
+    refusals = 0
+    async with asyncio.timeout(WAIT_S):
+        while not refusals:
+            refusals += (await sender.told("t", b"x" * 2000)).reason == 0x97
+    assert metric(brokers[0], "store_refused_total") == refusals

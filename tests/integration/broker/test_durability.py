@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from broker import Broker
-from tests.brokers import Serve
 from tests.mqtt import Message, Wire, acknowledge, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe
 from tests.mqtt5 import Wire5
 from tests.stored_broker import StoredBroker
@@ -250,20 +248,6 @@ async def test_a_full_disk_refuses_and_loses_nothing_acknowledged(small: StoredB
     small.again()
     messages = await taken(await joined(small, "away"), count)
     assert [int(message.payload) for message in messages] == list(range(count))
-
-
-async def test_a_file_is_bounded_and_its_refusals_are_counted(
-    serve: Serve, brokers: list[Broker], tmp_path: Path
-) -> None:
-    port = await serve(store=tmp_path / "store", max_store_bytes=256 * 1024)
-    wire = await Wire.connected(port, connect("away", clean=False))
-    await wire.subscribed(("t", 1))
-    await wire.leave()
-    sender = await Wire5.joined(port, "sender")
-    while not (await sender.told("t", "x" * 2000)).reason:
-        assert brokers[0].stats.store_refused == 0
-    assert brokers[0].stats.store_refused == 1
-    assert brokers[0].stats.store_failures >= 1
 
 
 async def test_who_subscribes_again_to_the_same_needs_no_disk(small: StoredBroker) -> None:

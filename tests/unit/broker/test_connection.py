@@ -3,45 +3,9 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from broker.connection import Connection
-from broker.engine import Engine
-from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Peer, Refused
-from broker.reasons import Reason
-from broker.settings import BrokerSettings
+from broker.hooks import DetachCause
 from tests.mqtt import DISCONNECT, PINGREQ, connect, puback, publish, pubrel, subscribe, unsubscribe
-
-
-class Client:
-    """A connection on an engine of its own; bytes go in, bytes come out."""
-
-    def __init__(self) -> None:
-        self.engine = Engine(BrokerSettings(), Hooks(), lambda: None, lambda *_: None, lambda: 0.0)
-        self.connection = Connection(self.engine, Peer("test", 0, "test"), self, 0.0)
-        self.written = b""
-        self.ended: DetachCause | None = None
-
-    def authenticate(self, connection: Connection, request: ConnectRequest) -> None:
-        self.engine.admit(connection, request, Accepted("", None))
-
-    def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
-        self.engine.turn_away(connection, request, Refused(Reason.BAD_AUTHENTICATION_METHOD, "none"))
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def flush(self) -> None:
-        self.written += b"".join(self.connection.outgoing)
-        self.connection.outgoing.clear()
-
-    def close(self, cause: DetachCause, reason: Reason | None, text: str) -> None:
-        self.flush()
-        self.ended = cause
-
-    def feed(self, data: bytes) -> None:
-        self.connection.receive_data(data, 0.0)
-        self.flush()
-
+from tests.socketless import Client
 
 PACKETS = st.one_of(
     st.builds(publish, st.sampled_from(["a", "b/c"]), st.binary(max_size=300), qos=st.integers(0, 2), retain=st.booleans()),

@@ -5,12 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.rates import Duels, Flapping, TokenBucket
-from tests.fuzz import run
+from tests.fuzz import configuration, edges
+from tests.fuzz.session import run
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_input_gets_past_the_session(seed: int) -> None:
     assert run(5_000, seed) > 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_input_gets_past_the_other_readers(seed: int) -> None:
+    for reader, inputs in (
+        (edges.run_websocket, 2_000),
+        (edges.run_proxy, 2_000),
+        (edges.run_trace, 2_000),
+        (configuration.run, 200),
+    ):
+        assert reader(inputs, seed) > 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.integers(0, 30)), min_size=1, max_size=40))

@@ -10,7 +10,7 @@ from broker import Broker, BrokerSettings
 from broker.metrics import BrokerMetrics
 
 ROOT = Path(__file__).parents[3]
-NO_LIMITS = {"listeners", "allow_anonymous", "store", "sys_interval_s", "keep_alive_extra_s"}
+NO_LIMITS = {"listeners", "store", "allow_anonymous", "sys_interval_s", "keep_alive_extra_s"}
 ROWS = [
     [cell.strip().strip("`") for cell in line.strip("|").split(" | ")]
     for line in (ROOT / "docs/broker.md").read_text().partition("## Limits")[2].partition("## Watching")[0].splitlines()

@@ -78,6 +78,8 @@ KNOWN: list[tuple[bytes, int, dict[str, Any]]] = [
     (mqtt5.disconnect(0x8E), 5, {"packet": "DISCONNECT", "reason": "SESSION_TAKEN_OVER"}),
     (mqtt5.auth(0x18, authentication_method="m"), 5,
      {"packet": "AUTH", "reason": "CONTINUE_AUTHENTICATION", "properties": {"authentication_method": "m"}}),
+    (b"\x30\x07\x00\x01t\x02\x20\x00x", 5,
+     {"packet": "PUBLISH", "topic": "t", "qos": 0, "retain": False, "malformed": "property 0x20 has no place in this packet"}),
     (b"\x00\x00", 4, {"packet": "?", "malformed": "this is no MQTT packet"}),
     (b"\x30\x03\x00\x09a", 4, {"packet": "PUBLISH", "malformed": "a field is longer than its packet"}),
     (b"\x82\x02\x00\x01", 4, {"packet": "SUBSCRIBE", "packet_id": 1, "filters": []}),
