@@ -25,7 +25,7 @@ from broker.stats import BrokerStats
 from broker.sys_topics import SysTopics
 from broker.tap import Tap, Taps
 from broker.tls import TlsContexts, TlsError
-from broker.transport import Transport
+from broker.transport import Transport, WrappedTransport
 
 log = logging.getLogger(__name__)
 
@@ -238,8 +238,9 @@ class Broker:
     async def _listen(self, listener: Listener) -> None:
         try:
             contexts = None if listener.tls is None else TlsContexts(listener.tls)
+            kind = WrappedTransport if listener.websocket or listener.proxy_protocol else Transport
             server = await self.loop.create_server(
-                lambda: Transport(self, listener),
+                lambda: kind(self, listener),
                 listener.host,
                 listener.port,
                 backlog=1024,

@@ -172,7 +172,15 @@ class Connection:
         if self.paused:
             self._buffer = data
             return
-        self._parse(data)
+        position = 0
+        self._parsing = True
+        try:
+            position = self._packets(data)
+        except RemoteProtocolError as error:
+            self._failed(error)
+        self._parsing = False
+        if not self.closed:
+            self._buffer = data[position:] if position else data
 
     def pause(self) -> None:
         """Leave what follows unparsed until `resume`."""
@@ -196,8 +204,7 @@ class Connection:
             return
         self.paused = False
         if not self._parsing:
-            data, self._buffer = self._buffer, b""
-            self._parse(data)
+            self.receive_data(b"", self.last_read_s)
         if not self.paused and not self.closed:
             self.shell.resume_reading()
 
@@ -256,17 +263,6 @@ class Connection:
             self.resume()
 
     # Parsing.
-
-    def _parse(self, data: bytes) -> None:
-        position = 0
-        self._parsing = True
-        try:
-            position = self._packets(data)
-        except RemoteProtocolError as error:
-            self._failed(error)
-        self._parsing = False
-        if not self.closed:
-            self._buffer = data[position:] if position else data
 
     def _packets(self, data: bytes) -> int:
         """Handle each whole packet; returns where the first incomplete or unhandled one begins."""

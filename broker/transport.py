@@ -37,7 +37,7 @@ class Transport(asyncio.Protocol):
 
     __slots__ = (
         "_broker", "_bytes", "_closed_s", "_framing", "_head", "_messages", "_now", "_rated", "_stats", "_throttled", "_transport",
-        "_wrapped", "connection", "listener",
+        "connection", "listener",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, listener: Listener) -> None:
@@ -53,7 +53,6 @@ class Transport(asyncio.Protocol):
         self._rated = self._messages is not None or self._bytes is not None
         self._throttled = False
         self._stats = broker.engine.stats
-        self._wrapped = listener.websocket or listener.proxy_protocol  # what comes is not MQTT alone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
@@ -69,24 +68,7 @@ class Transport(asyncio.Protocol):
             self._broker.connects(self)
 
     def data_received(self, data: bytes) -> None:
-        """One read."""
-        if self._wrapped:
-            self._unwrapped(data)
-        else:
-            self._receive(data)
-
-    def _unwrapped(self, data: bytes) -> None:
-        """Take PROXY header and WebSocket frames off."""
-        if self._head is not None:
-            data = self._behind_proxy(data)
-            if not data:
-                return
-        if self._framing is None:
-            self._receive(data)
-        else:
-            self._unframed(self._framing, data)
-
-    def _receive(self, data: bytes) -> None:
+        """MQTT that was read."""
         stats, now_s = self._stats, self._now()
         stats.bytes_received += len(data)
         if self._broker.tap is not None:
@@ -115,36 +97,6 @@ class Transport(asyncio.Protocol):
         self.connection.last_read_s = self._now()  # it was not silent: it was not read
         if not self.connection.paused:
             self.resume_reading()
-
-    def _behind_proxy(self, data: bytes) -> bytes:
-        """Take the PROXY header off; gives what is behind it."""
-        assert self._head is not None
-        data = self._head + data
-        try:
-            found = proxy_protocol.read(data)
-        except RemoteProtocolError as error:
-            self.connection.close(DetachCause.PROTOCOL_ERROR, error.reason, str(error))
-            return b""
-        if found is None:
-            self._head = data
-            return b""
-        self._head = None
-        source, end = found
-        if source is not None:
-            self.connection.peer = replace(self.connection.peer, address=source.address, port=source.port)
-        self._broker.connects(self)
-        return data[end:]
-
-    def _unframed(self, framing: WebSocketFraming, data: bytes) -> None:
-        """Take WebSocket frames off."""
-        payload = framing.received(data, accepted=self.connection.open)
-        answer = framing.pending()
-        if answer and not self._transport.is_closing():
-            self._transport.write(answer)
-        if payload:
-            self._receive(payload)
-        if framing.ended:
-            self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is closed."""
@@ -217,3 +169,50 @@ class Transport(asyncio.Protocol):
         """Once a second or so: end a connection that was closed a while ago, and whose client does not read the last bytes."""
         if self._closed_s is not None and now_s - self._closed_s > LINGER_S:
             self._transport.abort()
+
+
+class WrappedTransport(Transport):
+    """One whose MQTT comes in WebSocket frames, behind a PROXY header, or both."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Take PROXY header and frames off."""
+        if self._head is not None:
+            data = self._behind_proxy(data)
+            if not data:
+                return
+        if self._framing is None:
+            super().data_received(data)
+        else:
+            self._unframed(self._framing, data)
+
+    def _behind_proxy(self, data: bytes) -> bytes:
+        """Take the PROXY header off; gives what is behind it."""
+        assert self._head is not None
+        data = self._head + data
+        try:
+            found = proxy_protocol.read(data)
+        except RemoteProtocolError as error:
+            self.connection.close(DetachCause.PROTOCOL_ERROR, error.reason, str(error))
+            return b""
+        if found is None:
+            self._head = data
+            return b""
+        self._head = None
+        source, end = found
+        if source is not None:
+            self.connection.peer = replace(self.connection.peer, address=source.address, port=source.port)
+        self._broker.connects(self)
+        return data[end:]
+
+    def _unframed(self, framing: WebSocketFraming, data: bytes) -> None:
+        """Take WebSocket frames off."""
+        payload = framing.received(data, accepted=self.connection.open)
+        answer = framing.pending()
+        if answer and not self._transport.is_closing():
+            self._transport.write(answer)
+        if payload:
+            super().data_received(payload)
+        if framing.ended:
+            self._transport.close()
