@@ -21,11 +21,15 @@ from bootstrap.keys import load_or_make
 from bootstrap.settings import BootstrapSettings
 from broker import Broker, BrokerSettings, Hooks, Listener
 from broker.errors import BrokerStartError
+from broker.process import prepare
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0
 MAX_PACKET: Final = 4096  # nobody has much to say here
+
+
+MAX_CONNECTIONS: Final = 100_000  # at a time: each stays for one answer
 
 
 class BootstrapServer:
@@ -46,6 +50,7 @@ class BootstrapServer:
             max_subscriptions=4,
             max_topic_levels=4,
             max_session_expiry_s=0,
+            max_connections=prepare(MAX_CONNECTIONS),
         )
         self._broker = Broker(limits, Hooks((asking,), (asking,), (asking,)))
         registry = CollectorRegistry()

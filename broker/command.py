@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from broker.amqtt_host.persistence import Persistence, take_persistence
 from broker.amqtt_host.plugins import AmqttPlugins
 from broker.broker import Broker
 from broker.errors import BrokerError, BrokerStartError
+from broker.process import prepare
 from broker.trace_command import trace
 
 log = logging.getLogger(__name__)
@@ -83,7 +85,8 @@ async def serve(config: Path | None, store: Path | None, admin_port: int | None)
     told = take_persistence(read)
     kept = Persistence(store) if store is not None else told
     plugins = AmqttPlugins(read)
-    hosting = Broker(settings_of(read, kept.file if kept is not None else None), plugins.hooks)
+    settings = settings_of(read, kept.file if kept is not None else None)
+    hosting = Broker(replace(settings, max_connections=prepare(settings.max_connections)), plugins.hooks)
     plugins.attach(hosting)
     await plugins.starting()
     await hosting.start()

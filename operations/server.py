@@ -18,6 +18,7 @@ from akela.lifecycle import Stopper
 from broker import Broker, BrokerSettings, Hooks, KeyPair, Listener, Session, Tls
 from broker.admin import TracePage
 from broker.errors import BrokerStartError, SessionStoreError
+from broker.process import prepare
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
@@ -108,7 +109,7 @@ class OperationsServer:
             max_packet_size=settings.max_payload,
             sys_interval_s=SYS_EVERY_S,
             store=settings.data / f"{settings.member_id}{SESSIONS}",
-            max_connections=settings.max_connections,
+            max_connections=prepare(settings.max_connections),
             connects_per_s=settings.connects_per_s,
             connects_burst=settings.connects_burst,
             messages_per_s=settings.messages_per_s,
