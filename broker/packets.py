@@ -4,7 +4,7 @@ MQTT 3.1, 3.1.1 and 5.0: `level` is the protocol level of the connection (3, 4, 
 otherwise. Readers take the packet's body and raise RemoteProtocolError; writers give whole packets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -39,7 +39,7 @@ class Kind(IntEnum):
 PINGRESP: Final = b"\xd0\x00"
 
 # Flags that the fixed header of each client's packet must have: [MQTT-2.2.2-2] of 3.1.1, [MQTT-2.1.3-1] of 5.0.
-FLAGS: Final = {
+FLAGS: Final[Mapping[int, int]] = {
     Kind.CONNECT: 0, Kind.PUBACK: 0, Kind.PUBREC: 0, Kind.PUBREL: 2, Kind.PUBCOMP: 0, Kind.SUBSCRIBE: 2,
     Kind.UNSUBSCRIBE: 2, Kind.PINGREQ: 0, Kind.DISCONNECT: 0, Kind.AUTH: 0,
 }  # fmt: skip
@@ -81,10 +81,9 @@ class Wanted(NamedTuple):
 
 def flags_fit(first: int, level: int) -> bool:
     """Whether a client's packet other than PUBLISH has the flags that its kind must have."""
-    kind, flags = Kind(first >> 4), first & 0x0F
-    if level == LEVEL_31 and kind in _REPEATED_31:
-        flags &= ~_DUP
-    return flags == FLAGS[kind]
+    kind, flags = first >> 4, first & 0x0F
+    wanted = FLAGS[kind]
+    return flags == wanted or (level == LEVEL_31 and kind in _REPEATED_31 and flags & ~_DUP == wanted)
 
 
 class ConnectError(RemoteProtocolError):

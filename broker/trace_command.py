@@ -6,6 +6,7 @@ Exit codes: 0 the trace ended, 1 the server refused it, 3 no server answers.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -59,6 +60,8 @@ def trace(
             sys.stdout.flush()
     except KeyboardInterrupt:
         return
+    except BrokenPipeError:  # who reads has enough; nothing more may be flushed there at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _events(servers: Sequence[str], query: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

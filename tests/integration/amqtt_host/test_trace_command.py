@@ -1,7 +1,9 @@
 """`akela broker trace` against a running `akela broker`."""
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.command import ADMIN_PORT
 from tests.akela_up import Lines
 from tests.ports import free_port
 
@@ -68,6 +71,22 @@ def test_each_packet_is_printed_as_it_comes(running: tuple[int, str]) -> None:
     assert places == sorted(places)
 
 
+def test_it_ends_with_who_reads_it(running: tuple[int, str]) -> None:
+    port, admin = running
+    tracing = subprocess.Popen(
+        [*BROKER, "trace", "c1", "--server", admin], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert tracing.stdout is not None
+    assert tracing.stderr is not None
+    assert "waiting for it" in tracing.stdout.readline()
+    tracing.stdout.close()
+    subprocess.run(["mosquitto_pub", "-p", str(port), "-i", "c1", "-t", "t", "-m", "x"], check=True, timeout=20)
+    said = tracing.stderr.read()
+    assert tracing.wait(10) == 0
+    assert "Traceback" not in said
+    tracing.stderr.close()
+
+
 def test_it_ends_by_itself_and_speaks_json(running: tuple[int, str]) -> None:
     done = subprocess.run(
         [*BROKER, "trace", "c1", "--server", running[1], "--duration", "0.2", "--output", "json"],
@@ -100,4 +119,31 @@ def test_a_server_without_a_trace_is_named(running: tuple[int, str]) -> None:
     )
     assert done.returncode == 1
     assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_admin_port_stops_the_start_only_if_it_was_asked_for(tmp_path: Path) -> None:
+    port = free_port()
+    file = tmp_path / "broker.yaml"
+    file.write_text(CONFIG.format(port=port))
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # or somebody else has it: as good
+            stack.enter_context(socket.create_server(("127.0.0.1", ADMIN_PORT)))
+        process = subprocess.Popen(
+            [*BROKER, "-c", str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        lines = Lines(process.stdout)
+        lines.until("no admin page")
+        lines.until("default: listening on")
+        file.write_text(CONFIG.format(port=free_port()))
+        done = subprocess.run(
+            [*BROKER, "-c", str(file), "--admin-port", str(ADMIN_PORT)], capture_output=True, text=True, timeout=30
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    lines.join()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert done.returncode == 1
+    assert "in use" in done.stderr
     assert "Traceback" not in done.stderr
