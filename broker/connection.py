@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from broker import packets, properties
 from broker.errors import RemoteProtocolError
+from broker.exchange import Exchange
 from broker.hooks import Accepted, Challenge, ConnectRequest, DetachCause, Peer, Refused
 from broker.incoming import Incoming
 from broker.message import Message, Writer5, encode
@@ -70,7 +71,7 @@ class Connection:
     """One connection, from its first byte to its last."""
 
     __slots__ = (
-        "_authenticating", "_buffer", "_engine", "_max_packet", "_parsing", "_request", "_state", "_writer", "cause",
+        "_buffer", "_engine", "_exchange", "_max_packet", "_parsing", "_writer", "cause",
         "congested", "dirty", "incoming", "keep_alive_s", "last_read_s", "level", "open", "opened_s", "outgoing", "paused",
         "peer", "phase", "plain", "session", "shell", "tells_reasons",
     )  # fmt: skip
@@ -95,9 +96,7 @@ class Connection:
         self.paused = False
         self.cause = DetachCause.LOST
         self._writer: Writer5 | None = None
-        self._request: ConnectRequest | None = None  # kept for an enhanced authentication
-        self._state: object = None  # of the challenge that is out
-        self._authenticating = False  # a challenge is out, or its answer with the gate
+        self._exchange: Exchange | None = None  # of an enhanced authentication
         self._buffer = b""
         self._parsing = False
         self._max_packet = engine.settings.max_packet_size_connect
@@ -239,28 +238,9 @@ class Connection:
         self.incoming.forget_routes()
 
     def exchanged(self, verdict: Challenge | Accepted | Refused) -> None:
-        """The verdict on one step of an enhanced authentication (MQTT 5.0, section 4.12)."""
-        request = self._request
-        if self.closed or request is None:
-            return
-        method = request.properties.authentication_method
-        self._authenticating = isinstance(verdict, Challenge)
-        if isinstance(verdict, Challenge):
-            self._state = verdict.state
-            said = Properties(authentication_method=method, authentication_data=verdict.data)
-            self.put(packets.auth(Reason.CONTINUE_AUTHENTICATION, said))
-            self.resume()
-        elif self.phase is Phase.AUTHENTICATING:
-            if isinstance(verdict, Refused):
-                self._engine.turn_away(self, request, verdict)
-            else:
-                self._engine.admit(self, request, verdict)
-        elif isinstance(verdict, Refused):  # a session that is authenticated again: section 4.12.1
-            self.close(DetachCause.HOST, verdict.reason, verdict.text)
-        else:
-            said = Properties(authentication_method=method, authentication_data=verdict.properties.authentication_data)
-            self.put(packets.auth(Reason.SUCCESS, said))
-            self.resume()
+        """The verdict on one step of an enhanced authentication."""
+        if self._exchange is not None:
+            self._exchange.decided(verdict)
 
     # Parsing.
 
@@ -367,8 +347,8 @@ class Connection:
         if connect.properties.authentication_method is None:
             self.shell.authenticate(self, request)
         else:
-            self._request, self._authenticating = request, True
-            self.shell.exchange(self, request, connect.properties.authentication_data, None)
+            self._exchange = Exchange(self, self._engine, request)
+            self._exchange.begin()
 
     def _prepare_5(self, said: Properties) -> None:
         aliases = min(said.topic_alias_maximum or 0, self._engine.settings.topic_alias_maximum)
@@ -429,16 +409,9 @@ class Connection:
 
     def _on_auth(self, body: bytes) -> None:
         reason, said = packets.read_reason(body, properties.AUTH)
-        request = self._request
-        if request is None or said.authentication_method != request.properties.authentication_method:
-            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "AUTH with another method than CONNECT")  # [MQTT-4.12.0-5]
-        answers = reason == Reason.CONTINUE_AUTHENTICATION and self._authenticating
-        if not answers and not (reason == Reason.REAUTHENTICATE and self.open and not self._authenticating):
-            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, f"AUTH with reason {reason:#04x} has no place here")
-        state, self._state = (self._state if answers else None), None
-        self._authenticating = True
-        self.pause()
-        self.shell.exchange(self, request, said.authentication_data, state)
+        if self._exchange is None:
+            raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "AUTH after a CONNECT that named no method")
+        self._exchange.answered(reason, said)
 
     _HANDLERS: ClassVar[Mapping[int, Callable[[Connection, bytes], None]]] = {
         Kind.CONNECT: _on_connect,
