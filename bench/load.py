@@ -69,14 +69,17 @@ class Load:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
     async def rate(self, count: Callable[[], int]) -> float:
-        """How much `count` grows per second, after a warm-up. Raises: NoResult when a client was thrown out."""
+        """How much `count` grows per second, after a warm-up. Raises: NoResult when nothing came or a client was thrown out."""
         await asyncio.sleep(WARM_UP_S)
         before, started, cpu = count(), time.perf_counter(), self._used()
         await asyncio.sleep(self.site.seconds)
         took = time.perf_counter() - started
         self._note_cpu(cpu, took)
         self.check()
-        return (count() - before) / took
+        came = count() - before
+        if came == 0:
+            raise NoResult(f"nothing came within {self.site.seconds:g} s: it stands still")
+        return came / took
 
     def check(self) -> None:
         """Raises: NoResult when the broker threw a client out."""

@@ -78,7 +78,7 @@ def _wait(peer: Peer, process: subprocess.Popen[bytes], port: int, log: Path) ->
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.02)
-    said = log.read_text(errors="replace").strip().splitlines()[-5:]
+    said = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip(" │╰─╯^")][-2:]
     raise NotStarted(f"{peer.name} did not start; it said: {' / '.join(said) or 'nothing'}")
 
 
