@@ -12,19 +12,19 @@ import click
 
 from bench import table
 from bench.errors import BenchError
-from bench.loops import LOOPS
+from bench.loops import AKELAS
 from bench.machine import describe
 from bench.measure import Scale
 from bench.peers import PEERS, Akela, Peer
 from bench.peers.sink import Sink
 from bench.report import write_page
 from bench.resources import raise_file_limit
-from bench.results import US, Results
+from bench.results import BROKERS, LOOPS, US, Results
 from bench.rounds import Plan, prepare, run
 from bench.workloads import WORKLOADS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LATEST: Final = ROOT / "bench" / "results" / "latest.json"
+RESULTS: Final = ROOT / "bench" / "results"
 LOOP_WORKLOADS: Final = ("a", "b", "d", "e", "f", "g", "i", "k")
 
 
@@ -55,7 +55,7 @@ class Choice:
     loops: bool
     baseline: Path | None
     no_ceiling: bool
-    file: Path
+    file: Path | None
 
 
 def _chosen(kind: str, words: tuple[str, ...], known: list[str]) -> list[str]:
@@ -83,7 +83,8 @@ def _chosen(kind: str, words: tuple[str, ...], known: list[str]) -> list[str]:
 )
 @click.option("--no-ceiling", is_flag=True, help="Leave out the load generator's own ceiling.")
 @click.option(
-    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), default=LATEST, help="Where all numbers go.",
+    "--json", "file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Where all numbers go. [bench/results/latest.json; with --loops: bench/results/loops.json]",
 )  # fmt: skip
 @click.pass_context
 def main(context: click.Context, /, **options: Any) -> None:
@@ -93,10 +94,11 @@ def main(context: click.Context, /, **options: Any) -> None:
 
 
 def _bench(choice: Choice) -> None:
-    results = _measured(_plan(choice))
-    results.save(choice.file)
+    results = _measured(_plan(choice), LOOPS if choice.loops else BROKERS)
+    file = choice.file or RESULTS / ("loops.json" if choice.loops else "latest.json")
+    results.save(file)
     click.echo(_text(results))
-    click.echo(f"\nall numbers: {choice.file}", err=True)
+    click.echo(f"\nall numbers: {file}", err=True)
     if results.peers[US].missing or any(row.cells[US].reason for row in results.rows):
         raise click.ClickException("akela gave no number where the table says so")
 
@@ -105,7 +107,7 @@ def _plan(choice: Choice) -> Plan:
     size = QUICK if choice.quick else FULL
     letters = choice.letters or (LOOP_WORKLOADS if choice.loops else ())
     keys = _chosen("workload", letters, list(WORKLOADS))
-    known: dict[str, Peer] = {peer.name: peer for peer in LOOPS} if choice.loops else dict(PEERS)
+    known: dict[str, Peer] = {peer.name: peer for peer in AKELAS} if choice.loops else dict(PEERS)
     others = [known[name] for name in _chosen("peer", choice.names, list(known)) if name != US]
     before = [Akela("baseline", choice.baseline)] if choice.baseline else []
     ceiling = [] if choice.no_ceiling or choice.loops else [Sink()]
@@ -119,7 +121,7 @@ def _plan(choice: Choice) -> Plan:
     )
 
 
-def _measured(plan: Plan) -> Results:
+def _measured(plan: Plan, kind: str) -> Results:
     started = time.monotonic()
 
     def say(text: str) -> None:
@@ -127,7 +129,7 @@ def _measured(plan: Plan) -> Results:
 
     raise_file_limit()
     settings = {
-        "rounds": plan.rounds, "seconds": plan.scale.seconds, "payloads": list(plan.payloads),
+        "kind": kind, "rounds": plan.rounds, "seconds": plan.scale.seconds, "payloads": list(plan.payloads),
         "many": plan.scale.many, "processes": plan.scale.processes,
     }  # fmt: skip
     results = Results(datetime.now(UTC).date().isoformat(), describe(), settings)
@@ -153,7 +155,7 @@ def _text(results: Results) -> str:
 
 @main.command()
 @click.option(
-    "--json", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=LATEST,
+    "--json", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=RESULTS / "latest.json",
     help="The run to show.",
 )  # fmt: skip
 @click.option(

@@ -53,7 +53,9 @@ def _x(speed: float, span: tuple[int, int]) -> float:
 
 
 def _legend(peers: Sequence[str]) -> str:
-    out = ['<text x="12" y="22">speed as a multiple of Akela\'s; left of the line is slower</text>']
+    out = [
+        '<text x="12" y="22">speed as a multiple of Akela\'s; left of the line: slower, later, or more memory</text>'
+    ]
     for number, peer in enumerate(peers):
         x = 12 + 110 * number
         out.append(f'<circle cx="{x + 5}" cy="42" r="5" fill="{_colour(number)}"/>')

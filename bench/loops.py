@@ -4,7 +4,7 @@ from typing import Final
 
 from bench.peers.akela import Akela
 
-LOOPS: Final = (
+AKELAS: Final = (
     Akela(),
     Akela("asyncio", loop="asyncio"),
     Akela("rloop", loop="rloop:new_event_loop"),

@@ -12,6 +12,8 @@ from bench.errors import BenchError
 FORMAT: Final = 1
 US: Final = "akela"
 CEILING: Final = "ceiling"
+BROKERS: Final = "brokers"  # kinds of runs
+LOOPS: Final = "loops"
 
 
 @dataclass(slots=True)
@@ -69,6 +71,11 @@ class Results:
     settings: Mapping[str, Any]
     peers: dict[str, PeerInfo] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """Akela beside other brokers, or on other event loops."""
+        return str(self.settings.get("kind", BROKERS))
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""

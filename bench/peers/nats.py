@@ -1,7 +1,6 @@
 """NATS with its MQTT gateway, Debian's package. It keeps every QoS 1 message in JetStream, so it must store; here, in memory files."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from bench import wire
 from bench.peers.install import apt, find, output_of
@@ -47,9 +46,3 @@ class Nats:
         config = place.directory / "nats.conf"
         config.write_text(CONFIG.format(port=place.port, inner=free_port(), directory=place.directory, tls=tls))
         return Command((find("nats-server") or "nats-server", "-c", str(config)))
-
-
-def memory_directory() -> Path | None:
-    """A file system in memory, if the machine has the usual one."""
-    shared = Path("/dev/shm")
-    return shared if shared.is_dir() else None

@@ -1,0 +1,39 @@
+"""Paired ratios, and a run on its way through a file."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.results import Cell, Results, Row, paired
+from tests.unit.bench.runs import a_run
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    # The neighbours slowed both down in the second round: the ratio of the medians would be 1.1.
+    assert paired([100.0, 10.0, 100.0], [50.0, 5.0, 90.0], lower=False) == pytest.approx((2.0, 100 / 90, 2.0))
+
+
+def test_less_is_better_where_the_row_says_so() -> None:
+    assert paired([1.0], [4.0], lower=True) == (4.0, 4.0, 4.0)
+
+
+def test_a_peer_that_failed_has_no_ratio() -> None:
+    row = Row("a", "publish", 100, "", "messages/s", lower=False)
+    row.cells = {"akela": Cell([1.0, 1.0]), "late": Cell([1.0], reason="it gave up in the second round")}
+    assert row.ratio("late") is None
+    assert row.ratio("nobody") is None
+
+
+def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "run.json"
+    a_run().save(path)
+    assert Results.load(path) == a_run()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 99}'])
+def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(BenchError, match=r"run\.json"):
+        Results.load(path)
