@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from broker import gates
 from broker.connection import Connection
+from broker.durability import Durability
 from broker.engine import Engine
 from broker.errors import BrokerStartError
 from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Refused
 from broker.properties import Properties
 from broker.rates import ConnectRates
 from broker.reasons import Reason
+from broker.restoring import restore
 from broker.retained import Retained
 from broker.session import Session
 from broker.settings import BrokerSettings, Listener
@@ -39,7 +41,13 @@ class Broker:
     def __init__(self, settings: BrokerSettings | None = None, hooks: Hooks | None = None) -> None:
         self.settings = settings or BrokerSettings()
         self._hooks = hooks or Hooks()
-        self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic)
+        stats = BrokerStats()
+        self._durability: Durability | None = None
+        if self.settings.store is not None:
+            file, bound = self.settings.store, self.settings.max_store_bytes
+            self._durability = Durability(file, bound, stats, time.monotonic)
+        journal = None if self._durability is None else self._durability.journal
+        self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic, stats, journal)
         self._rates = ConnectRates(self.settings.connects_per_s, self.settings.connects_burst)
         self._sys = SysTopics(self.engine)
         self._sys_s = 0.0  # when $SYS was published last
@@ -58,9 +66,13 @@ class Broker:
         return self.engine.stats
 
     async def start(self) -> None:
-        """Listen. Raises: BrokerStartError naming the listener that cannot."""
+        """Read what is on disk, then listen. Raises: BrokerStartError naming the listener that cannot, SessionStoreError."""
         self.loop = asyncio.get_running_loop()
         self._stopping = False
+        if self._durability is not None:
+            rows = await self._durability.open()
+            restore(self.engine, self._durability.journal, rows, time.time())
+            await self._revive()
         try:
             for listener in self.settings.listeners:
                 await self._listen(listener)
@@ -77,6 +89,7 @@ class Broker:
         self._servers.clear()
         self._contexts.clear()
         await self._drain(drain_s)
+        await self.stored()  # its acknowledgements still go out
         for transport in list(self._transports):
             transport.connection.close(DetachCause.STOPPING, Reason.SERVER_SHUTTING_DOWN, "the server stops")
         tasks = [task for task in (*self._tasks, self._ticker) if task is not None]
@@ -85,6 +98,12 @@ class Broker:
         await asyncio.gather(*tasks, return_exceptions=True)
         while self._transports:  # `connection_lost` is called in the loop's next turn
             await asyncio.sleep(0)
+        if self._durability is not None:
+            await self._durability.close()
+
+    async def stored(self) -> bool:
+        """Write to disk what was published up to now for sessions that are kept there; False when it cannot be."""
+        return True if self._durability is None else await self._durability.flush()
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, properties: Properties | None = None,
@@ -143,7 +162,10 @@ class Broker:
 
         gate_timeout_s = self.settings.gate_timeout_s
         asked = gates.authenticated(self._hooks.authenticators, request, timeout_s=gate_timeout_s)
-        self._later(connection, asked, decided)
+        if isinstance(asked, Accepted | Refused):
+            decided(asked)
+        else:
+            self._later(connection, asked, decided)
 
     def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
         """Have the gate of the request's authentication method decide on one step."""
@@ -178,6 +200,15 @@ class Broker:
             connection.dirty = False
             connection.shell.flush()
 
+    async def _revive(self) -> None:
+        """Have the host know its sessions again; then what fell due while the broker was away happens."""
+        sessions, reviver = list(self.sessions()), self._hooks.reviver
+        if reviver is not None:
+            principals = await asyncio.gather(*(reviver.revive(session) for session in sessions))
+            for session, principal in zip(sessions, principals, strict=True):
+                session.principal = principal
+        self.engine.tick(())
+
     async def _listen(self, listener: Listener) -> None:
         try:
             contexts = None if listener.tls is None else TlsContexts(listener.tls)
@@ -207,6 +238,9 @@ class Broker:
                 contexts.reload_changed()
             self._publish_sys()
             self.engine.tick([transport.connection for transport in self._transports])
+            now_s = self.engine.clock()
+            for transport in list(self._transports):
+                transport.cut_off(now_s)
 
     def _publish_sys(self) -> None:
         interval_s, now_s = self.settings.sys_interval_s, self.engine.clock()

@@ -8,7 +8,7 @@ A gate that needs time, or a handler that holds too many messages, pauses the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
@@ -164,7 +164,7 @@ class Connection:
     def receive_data(self, data: bytes, now_s: float) -> None:
         """Take one read. Never raises for what a peer sent; after a mistake the connection is closed, later bytes are ignored."""
         self.last_read_s = now_s
-        if self.closed:
+        if self.phase is Phase.CLOSED:
             return
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
@@ -217,7 +217,7 @@ class Connection:
             self.put(packets.connack(connack_return_code(refused.reason), session_present=False))  # [MQTT-3.2.2-4]
         self.close(DetachCause.HOST, refused.reason, refused.text)
 
-    def subscribed(self, packet_id: int, codes: list[int]) -> None:
+    def subscribed(self, packet_id: int, codes: Sequence[int]) -> None:
         """The verdict on SUBSCRIBE."""
         self.put(packets.suback(packet_id, codes, self.level))
 
@@ -265,8 +265,7 @@ class Connection:
     def _packets(self, data: bytes) -> int:
         """Handle each whole packet; returns where the first incomplete or unhandled one begins."""
         position, end = 0, len(data)
-        stats = self._engine.stats
-        publish = self.incoming.publish
+        stats, incoming = self._engine.stats, self.incoming
         while end - position >= 2:
             first = data[position]
             length = data[position + 1]
@@ -281,15 +280,17 @@ class Connection:
             if stop > end:
                 self._check_first(first)
                 return position
-            if first & 0xF0 == 0x30 and self.open:
-                if not publish(first, data, body, stop):
+            if self.open and first & 0xF0 == 0x30:
+                if not incoming.publish(first, data, body, stop):
                     return position
+            elif self.session is not None and first == 0x40 and length == 2 and self.open:  # most acknowledgements
+                self.session.puback(data[body] << 8 | data[body + 1])
             else:
                 self._check_first(first)
                 self._HANDLERS[first >> 4](self, data[body:stop])
             position = stop
             stats.packets_received += 1
-            if self.paused or self.closed:
+            if self.paused or self.phase is Phase.CLOSED:
                 return position
         if end > position:
             self._check_first(data[position])
@@ -374,11 +375,11 @@ class Connection:
 
     def _on_puback(self, body: bytes) -> None:
         assert self.session is not None
-        self.session.acknowledged(packets.read_acknowledgement(body, self.level)[0], Kind.PUBACK)
+        self.session.puback(packets.read_acknowledgement(body, self.level)[0])
 
     def _on_pubcomp(self, body: bytes) -> None:
         assert self.session is not None
-        self.session.acknowledged(packets.read_acknowledgement(body, self.level)[0], Kind.PUBCOMP)
+        self.session.pubcomp(packets.read_acknowledgement(body, self.level)[0])
 
     def _on_pubrec(self, body: bytes) -> None:
         assert self.session is not None
@@ -394,7 +395,14 @@ class Connection:
     def _on_unsubscribe(self, body: bytes) -> None:
         packet_id, filters = packets.read_unsubscribe(body, self.level)
         codes = self._engine.subscribing.unsubscribe(self, filters)
-        self.put(packets.unsuback(packet_id, codes, self.level))  # [MQTT-3.10.4-4]
+        assert self.session is not None
+        self.session.when_stored(
+            lambda: self._answer(packets.unsuback(packet_id, codes, self.level))
+        )  # [MQTT-3.10.4-4]
+
+    def _answer(self, packet: bytes) -> None:
+        if self.open:
+            self.put(packet)
 
     def _on_pingreq(self, body: bytes) -> None:
         if body:

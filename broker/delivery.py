@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from broker.hooks import PublishHandler, Refused
+from broker.journal import Journal
 from broker.message import Message
 from broker.packets import LEVEL_5, publish_head
 from broker.properties import variable
@@ -27,7 +28,7 @@ Published = tuple[str, bytes, bytes, int, bool]
 class Route:
     """What becomes of one topic of one session, looked up once."""
 
-    __slots__ = ("handler", "matches", "name", "refused", "retain", "routed", "topic", "version")
+    __slots__ = ("handler", "matches", "name", "plain", "refused", "retain", "routed", "topic", "version")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic  # canonical
@@ -37,7 +38,8 @@ class Route:
         self.routed = True
         self.refused: Refused | None = None
         self.matches: Matches = NOBODY
-        self.version = -1  # of the router, for which `matches` holds
+        self.version = -1  # of the router, for which `matches` and `plain` hold
+        self.plain = False  # no handler, no refusal, and nobody among the matches is kept on disk
 
 
 class Publication:
@@ -68,9 +70,11 @@ class Receiver(Protocol):
 class Delivery:
     """Subscriptions and retained messages of a broker, and what they make of a publish."""
 
-    def __init__(self, settings: BrokerSettings, stats: BrokerStats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: BrokerSettings, stats: BrokerStats, clock: Callable[[], float], journal: Journal | None
+    ) -> None:
         self.router = Router()
-        self.retained = RetainedMessages(settings.max_retained)
+        self.retained = RetainedMessages(settings.max_retained, None if journal is None else journal.retained)
         self.receiver: Receiver | None = None
         self._settings = settings
         self._stats = stats
@@ -85,12 +89,29 @@ class Delivery:
         if retain and not self.retained.keep(route.topic, Retained(payload, qos, said.properties, said.expires_s)):
             log.warning("no room for another retained message", extra={"limit": self._settings.max_retained})
         if route.version != self.router.version:
-            route.matches = self.router.match(route.topic)
-            route.version = self.router.version
+            self.match(route)
         matches = route.matches
         if matches is NOBODY:
             return 0
         return self._deliver((route.topic, route.name, payload, qos, retain), said, matches, publisher)
+
+    def plainly(self, route: Route, payload: bytes, qos: int, said: Publication, publisher: Session | None) -> int:
+        """The same for a `plain` route whose matches hold, and a message that is not to be retained."""
+        return self._deliver((route.topic, route.name, payload, qos, False), said, route.matches, publisher)
+
+    def match(self, route: Route) -> None:
+        """Find out anew who gets what is published to a topic."""
+        matches = route.matches = self.router.match(route.topic)
+        route.version = self.router.version
+        members = (member.session for group in matches.groups for member in group.members)
+        kept = any(session.journal is not None for session in (*(match[0] for match in matches.sessions), *members))
+        route.plain = route.routed and route.handler is None and route.refused is None and not kept
+
+    def kept(self, route: Route) -> bool:
+        """Whether a message of QoS 1 or 2, without a handler, would be for a session that is kept on disk."""
+        if route.version != self.router.version:
+            self.match(route)
+        return route.routed and not route.plain
 
     def publish(
         self, topic: str, payload: bytes, qos: int, retain: bool, said: Publication, exclude: Session | None
@@ -111,7 +132,7 @@ class Delivery:
         for topic, kept in self.retained.matching(subscription.levels, self._clock()):
             name = shown_name(topic, subscription.shown).encode()
             level = min(kept.qos, subscription.qos)
-            message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s)
+            message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s, None)
             self._guarded(session, topic, partial(session.deliver, message))
 
     def _deliver(self, message: Published, said: Publication, matches: Matches, publisher: Session | None) -> int:
@@ -135,7 +156,7 @@ class Delivery:
             if level:
                 key = connection.plain << 2 | level
                 common = made.get(key) or made.setdefault(key, _made(name, payload, level, said, connection.plain))
-                if not session.push(connection, common):
+                if session.journal is not None or not session.push(connection, common):
                     session.deliver(common[0])
             elif connection.plain != LEVEL_5:
                 if old is None:
@@ -189,7 +210,7 @@ class Delivery:
         if shown is not None:
             name = shown_name(topic, shown).encode()
         outgoing: Message = (
-            name, payload, qos if qos < granted else granted, as_published, None, properties, said.expires_s,
+            name, payload, qos if qos < granted else granted, as_published, None, properties, said.expires_s, None,
         )  # fmt: skip
         session.deliver(outgoing)
         return True
@@ -199,4 +220,4 @@ def _made(name: bytes, payload: bytes, qos: int, said: Publication, version: int
     """A delivery, and its packet up to where the packet id stands, and behind that."""
     tail = payload if version != LEVEL_5 else variable(len(said.properties)) + said.properties + payload
     head = publish_head(name, len(tail), qos=qos, retain=False)
-    return (name, payload, qos, False, None, said.properties, None), head, tail
+    return (name, payload, qos, False, None, said.properties, None, None), head, tail

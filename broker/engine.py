@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from broker import gates, topics
@@ -19,6 +20,7 @@ from broker.connection import Connection, Phase
 from broker.delivery import PLAIN, Delivery, Publication, Route
 from broker.errors import RemoteProtocolError
 from broker.hooks import Accepted, Action, ConnectRequest, DetachCause, Hooks, PublishGrant, Refused
+from broker.journal import NO_ROOM, Journal
 from broker.observers import Observers
 from broker.packets import LEVEL_5
 from broker.properties import Properties
@@ -41,15 +43,17 @@ class Engine:
     """All state of one broker."""
 
     def __init__(
-        self, settings: BrokerSettings, hooks: Hooks, flush_soon: Callable[[], None], later: Later, clock: Callable[[], float]
+        self, settings: BrokerSettings, hooks: Hooks, flush_soon: Callable[[], None], later: Later, clock: Callable[[], float],
+        stats: BrokerStats | None = None, journal: Journal | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.clock = clock
         self.later = later
         self.authorizers = hooks.authorizers
-        self.stats = BrokerStats()
+        self.stats = stats or BrokerStats()
+        self.journal = journal  # of what is kept on disk
         self.observers = Observers(hooks.observers, self.stats)
-        self.delivery = Delivery(settings, self.stats, clock)
+        self.delivery = Delivery(settings, self.stats, clock, journal)
         self.subscribing = Subscribing(self)
         self.wills = Wills(self)
         self.sessions: dict[SessionKey, Session] = {}
@@ -70,6 +74,10 @@ class Engine:
             why = f"attached more than {self.settings.flapping_limit} times in {self.settings.flapping_window_s:g} s"
             self.turn_away(connection, request, Refused(Reason.CONNECTION_RATE_EXCEEDED, why))
             return
+        if self._cannot_keep((accepted.namespace, client_id), request):
+            self.stats.store_refused += 1
+            self.turn_away(connection, request, Refused(Reason.QUOTA_EXCEEDED, NO_ROOM))
+            return
         session, present = self._session_for((accepted.namespace, client_id), accepted, request)
         session.principal = accepted.principal
         session.expiry_s = self._expiry(request)
@@ -88,6 +96,7 @@ class Engine:
         said = self._welcome(request, accepted, session, keep_alive_s) if connection.level == LEVEL_5 else None
         connection.accepted(session, session_present=present, keep_alive_s=keep_alive_s, said=said)
         self.stats.accepted += 1
+        self._note(session)
         if present:
             self.subscribing.recheck(session)
         self.observers.attached(session, present)
@@ -113,6 +122,8 @@ class Engine:
         self.wills.connection_lost(session, now_s)
         if not session.expiry_s and session.connection is None:
             self._end(session)
+        elif session.connection is None:
+            self._note(session)
 
     def tick(self, connections: Sequence[Connection]) -> None:
         """Once a second or so: end connections that are silent or too slow to connect, sessions kept too long; publish wills."""
@@ -154,6 +165,16 @@ class Engine:
         if not session.expiry_s and wanted_s:  # section 3.14.2.2.2
             raise RemoteProtocolError(Reason.PROTOCOL_ERROR, "a session expiry interval where CONNECT had none")
         session.expiry_s = float(min(wanted_s, self.settings.max_session_expiry_s))
+
+    @property
+    def mark(self) -> int:
+        """Differs when something was noted in between that an acknowledgement has to wait for."""
+        return 0 if self.journal is None else self.journal.mark
+
+    @property
+    def failing(self) -> bool:
+        """What has to be stored cannot be, at the moment."""
+        return self.journal is not None and self.journal.failing
 
     # Messages.
 
@@ -201,10 +222,15 @@ class Engine:
         pending = session.pending.pop(ticket, None)
         if pending is None:
             return
+        mark = self.mark
         if not reason.refused:
             self.delivery.route(pending.route, pending.payload, pending.qos, pending.retain, pending.said, session)
         pending.reason, pending.text = reason, text
-        pending.connection.incoming.settled(pending)
+        incoming = pending.connection.incoming
+        if self.journal is not None and (self.mark != mark or (session.journal is not None and pending.qos == 2)):
+            self.journal.decide(partial(incoming.stored, pending))
+        else:
+            incoming.settled(pending)
 
     def abandon(self, session: Session, ticket: int) -> None:
         """A handler gives a message back: the client will send it again."""
@@ -212,6 +238,9 @@ class Engine:
         connection = session.connection if pending is None else pending.connection
         if connection is None or (pending is None and ticket != session.ticket):
             return
+        if session.journal is not None:
+            for packet_id in session.received:
+                session.journal.released(session, packet_id)
         session.received.clear()  # what was not settled is not received: a QoS 2 message must be taken anew
         connection.close(DetachCause.HOST, Reason.IMPLEMENTATION_SPECIFIC, "a message could not be taken")
 
@@ -247,7 +276,25 @@ class Engine:
             session.detached_s = self.clock()
             self._detached[session] = None
             self.stats.sessions = len(self.sessions)
+            self._note(session)
         return session
+
+    def restore(self, session: Session) -> None:
+        """Put back a session that was read from disk."""
+        self.sessions[session.namespace, session.client_id] = session
+        self._detached[session] = None
+        self.stats.sessions = len(self.sessions)
+
+    def _cannot_keep(self, key: SessionKey, request: ConnectRequest) -> bool:
+        """Whether the session would have to be kept on disk, is not there yet, and nothing can be written."""
+        if not self.failing or not self._expiry(request):
+            return False
+        known = self.sessions.get(key)
+        return known is None or known.journal is None or request.clean_start
+
+    def _note(self, session: Session) -> None:
+        if self.journal is not None:
+            self.journal.session(session)
 
     def _session_for(self, key: SessionKey, accepted: Accepted, request: ConnectRequest) -> tuple[Session, bool]:
         """(session, whether it was there): an old connection is taken over, an old session ended on a clean start."""
@@ -272,6 +319,8 @@ class Engine:
     def _end(self, session: Session) -> None:
         if session.will_due_s is not None:
             self.wills.publish(session)
+        if session.journal is not None:
+            session.journal.forget(session)
         for subscription in list(session.subscriptions.values()):
             self.subscribing.remove(subscription)
         self._detached.pop(session, None)

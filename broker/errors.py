@@ -2,8 +2,11 @@
 
 BrokerError
 ├── RemoteProtocolError   a peer broke the protocol; never leaves a connection's `receive_data`
+├── SessionStoreError     the file of sessions and retained messages cannot be read or written
 └── BrokerStartError      a listener cannot be opened
 """
+
+from pathlib import Path
 
 from broker.reasons import Reason
 
@@ -18,6 +21,14 @@ class RemoteProtocolError(BrokerError):
     def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class SessionStoreError(BrokerError):
+    """The file at `path` cannot be used: why."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
 
 
 class BrokerStartError(BrokerError):

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Final
 
 from broker.hooks import (
     Accepted,
@@ -25,31 +25,54 @@ from broker.session import Session
 
 log = logging.getLogger(__name__)
 
+# What a gate that fails has said: each a reason that the packet which answers may carry (MQTT 5.0, section 2.4).
+CONNECT_FAILED: Final = Refused(Reason.SERVER_UNAVAILABLE, "the gate cannot decide now")
+TOPIC_FAILED: Final = Refused(Reason.NOT_AUTHORIZED, "the gate cannot decide now")
 
-async def authenticated(
+
+def authenticated(
     gates: Sequence[Authenticator], request: ConnectRequest, *, timeout_s: float
-) -> Accepted | Refused:
-    """The first gate's acceptance when every gate accepts; else the first refusal."""
+) -> Accepted | Refused | Awaitable[Accepted | Refused]:
+    """The first gate's acceptance when every gate accepts; else the first refusal. Awaitable from the first gate on that needs time."""
     first: Accepted | None = None
-    for gate in gates:
-        verdict = await _decided(gate.authenticate(request), gate.name, timeout_s)
+    for index, gate in enumerate(gates):
+        verdict = _asked(gate.authenticate, gate.name, CONNECT_FAILED, request)
+        if not isinstance(verdict, Accepted | Refused):
+            return _authenticated_later(verdict, gates[index:], request, first, timeout_s)
         if isinstance(verdict, Refused):
             return verdict
         first = first or verdict
     return first or Refused(Reason.NOT_AUTHORIZED, "nobody vouches for clients here")
 
 
+async def _authenticated_later(
+    answer: Any, gates: Sequence[Authenticator], request: ConnectRequest, first: Accepted | None, timeout_s: float
+) -> Accepted | Refused:
+    """`answer` is the first gate's; the others are asked after it has accepted."""
+    verdict: Accepted | Refused = await _decided(answer, gates[0].name, CONNECT_FAILED, timeout_s)
+    if isinstance(verdict, Refused):
+        return verdict
+    first = first or verdict
+    if len(gates) == 1:
+        return first
+    following = authenticated(gates[1:], request, timeout_s=timeout_s)
+    verdict = following if isinstance(following, Accepted | Refused) else await following
+    return verdict if isinstance(verdict, Refused) else first
+
+
 async def exchanged(
     gate: EnhancedAuthenticator, request: ConnectRequest, data: bytes | None, state: object, *, timeout_s: float
 ) -> Challenge | Accepted | Refused:
     """One step of an enhanced authentication."""
-    verdict: Challenge | Accepted | Refused = await _decided(gate.exchange(request, data, state), gate.name, timeout_s)
+    verdict: Challenge | Accepted | Refused = await _decided(
+        gate.exchange(request, data, state), gate.name, CONNECT_FAILED, timeout_s
+    )
     return verdict
 
 
 def publish_verdict(gates: Sequence[Authorizer], session: Session, topic: str) -> PublishGrant | Refused | list[Any]:
     """The verdict on a publish; a list when a gate needs time: hand it to `settled_verdict`."""
-    answers = [_asked(gate.authorize_publish, gate.name, session, topic) for gate in gates]
+    answers = [_asked(gate.authorize_publish, gate.name, TOPIC_FAILED, session, topic) for gate in gates]
     verdict: PublishGrant | Refused | list[Any] = _combined(answers, PublishGrant(topic))
     return verdict
 
@@ -58,7 +81,7 @@ def subscribe_verdict(
     gates: Sequence[Authorizer], session: Session, topic_filter: str
 ) -> SubscribeGrant | Refused | list[Any]:
     """The verdict on a subscription; a list when a gate needs time: hand it to `settled_verdict`."""
-    answers = [_asked(gate.authorize_subscribe, gate.name, session, topic_filter) for gate in gates]
+    answers = [_asked(gate.authorize_subscribe, gate.name, TOPIC_FAILED, session, topic_filter) for gate in gates]
     verdict: SubscribeGrant | Refused | list[Any] = _combined(answers, SubscribeGrant(topic_filter))
     return verdict
 
@@ -66,7 +89,10 @@ def subscribe_verdict(
 async def settled_verdict(answers: Sequence[Any], timeout_s: float) -> Any:
     """The verdict when some of the answers take time."""
     return _first(
-        [await _decided(answer, "authorizer", timeout_s) if isawaitable(answer) else answer for answer in answers]
+        [
+            await _decided(answer, "authorizer", TOPIC_FAILED, timeout_s) if isawaitable(answer) else answer
+            for answer in answers
+        ]
     )
 
 
@@ -80,15 +106,15 @@ def _first(answers: Sequence[Any]) -> Any:
     return next((answer for answer in answers if isinstance(answer, Refused)), answers[0])
 
 
-def _asked(ask: Callable[[Session, str], Any], name: str, session: Session, topic: str) -> Any:
+def _asked(ask: Callable[..., Any], name: str, failed: Refused, *question: object) -> Any:
     try:
-        return ask(session, topic)
+        return ask(*question)
     except Exception:
-        log.exception("gate failed, refusing", extra={"gate": name, "client": session.client_id})
-        return Refused(Reason.NOT_AUTHORIZED, "the gate failed")
+        log.exception("gate failed, refusing", extra={"gate": name})
+        return failed
 
 
-async def _decided(answer: Awaitable[Any], name: str, timeout_s: float) -> Any:
+async def _decided(answer: Awaitable[Any], name: str, failed: Refused, timeout_s: float) -> Any:
     try:
         async with asyncio.timeout(timeout_s):
             return await answer
@@ -96,4 +122,4 @@ async def _decided(answer: Awaitable[Any], name: str, timeout_s: float) -> Any:
         log.error("gate is slow, refusing", extra={"gate": name, "timeout_s": timeout_s})  # noqa: TRY400  no failure to trace
     except Exception:
         log.exception("gate failed, refusing", extra={"gate": name})
-    return Refused(Reason.SERVER_UNAVAILABLE, "the gate cannot decide now")
+    return failed

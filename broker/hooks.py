@@ -132,12 +132,12 @@ class DetachCause(Enum):
 
 @runtime_checkable
 class Authenticator(Protocol):
-    """Gate of CONNECT. Several: each must accept, the first one's answer counts."""
+    """Gate of CONNECT. Several: each must accept, the first one's answer counts; the next is asked when one has accepted."""
 
     name: str
 
-    async def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
-        """Decide on a CONNECT."""
+    def authenticate(self, request: ConnectRequest) -> Accepted | Refused | Awaitable[Accepted | Refused]:
+        """Decide on a CONNECT: at once, or with an awaitable (`async def`) that holds up this client only."""
         ...
 
 
@@ -155,6 +155,15 @@ class EnhancedAuthenticator(Protocol):
 
         Called anew, with the state None, when a client authenticates again; its session stays the same.
         """
+        ...
+
+
+@runtime_checkable
+class Reviver(Protocol):
+    """Knows sessions again that were read from disk at the start, before their clients come back."""
+
+    async def revive(self, session: Session) -> object:
+        """The principal of a session; None: none, its will is then decided on without one."""
         ...
 
 
@@ -237,3 +246,4 @@ class Hooks:
     authorizers: tuple[Authorizer, ...] = ()
     observers: tuple[object, ...] = ()
     enhanced: tuple[EnhancedAuthenticator, ...] = ()
+    reviver: Reviver | None = None

@@ -12,21 +12,27 @@ from typing import TYPE_CHECKING, Final
 from broker import properties
 from broker.delivery import PLAIN, Publication, Route
 from broker.errors import RemoteProtocolError
+from broker.hooks import DetachCause
+from broker.journal import NO_ROOM, Journal
 from broker.packets import LEVEL_5, Kind, acknowledgement, acknowledgement_5
 from broker.properties import NONE, Properties
 from broker.reasons import Reason
+from broker.router import NOBODY
 
 if TYPE_CHECKING:
     from broker.connection import Connection
     from broker.engine import Engine
+    from broker.session import Session
 
 MAX_ROUTES: Final = 1024  # topics whose route a connection keeps
 
 
 class Pending:
-    """A message that waits for its handler, or for the acknowledgement of one before it."""
+    """A message that waits for its handler, for the disk, or for the acknowledgement of one before it."""
 
-    __slots__ = ("connection", "done", "packet_id", "payload", "qos", "reason", "retain", "route", "said", "text")
+    __slots__ = (
+        "connection", "done", "packet_id", "payload", "qos", "reason", "retain", "route", "said", "text", "unstored",
+    )  # fmt: skip
 
     def __init__(
         self, connection: Connection, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication
@@ -39,6 +45,7 @@ class Pending:
         self.packet_id = packet_id
         self.said = said
         self.done = False
+        self.unstored = False  # what it promised could not be written
         self.reason: Reason = Reason.SUCCESS
         self.text: str | None = None
 
@@ -64,8 +71,8 @@ class Incoming:
         raw = data[at + 2 : payload_at]
         packet_id = 0
         if qos:
-            packet_id = data[payload_at] << 8 | data[payload_at + 1] if payload_at + 2 <= stop else 0
             payload_at += 2
+            packet_id = data[payload_at - 2] << 8 | data[payload_at - 1] if payload_at <= stop else 0
             if packet_id == 0 or qos == 3:  # [MQTT-2.3.1-1] and [MQTT-3.3.1-4] of 3.1.1
                 raise RemoteProtocolError(Reason.MALFORMED_PACKET, "PUBLISH without a packet id, or with QoS 3")
         if payload_at > stop:
@@ -78,26 +85,26 @@ class Incoming:
             else:
                 raw, said, payload_at = self._properties(raw, data, payload_at, stop)
         route = self._routes.get(raw)
+        engine = self._engine
         if route is None:
-            route = self._engine.look_up(connection, raw)
+            route = engine.look_up(connection, raw)
             if route is None:
                 return False
-        engine = self._engine
         engine.stats.received += 1
-        if qos and (self._acks or qos == 2) and not self._expected(qos, packet_id):
+        delivery = engine.delivery
+        if qos != 1 or first & 1 or self._acks or not route.plain or route.version != delivery.router.version:
+            self._ordinary(route, data[payload_at:stop], qos, first & 1 == 1 and route.retain, packet_id, said)
             return True
-        retain = first & 1 == 1 and route.retain
-        if route.handler is not None or route.refused is not None:
-            self._handled(route, data[payload_at:stop], qos, retain, packet_id, said)
-            return True
-        count = engine.delivery.route(route, data[payload_at:stop], qos, retain, said, connection.session)
-        if not qos:
-            return True
-        if self._acks or qos == 2 or (not count and connection.level == LEVEL_5):
-            reason = Reason.SUCCESS if count else Reason.NO_MATCHING_SUBSCRIBERS
-            self._acknowledge_in_order(qos, packet_id, reason, None)
+        count = 0
+        if route.matches is not NOBODY:
+            count = delivery.plainly(route, data[payload_at:stop], 1, said, connection.session)
+        if count or connection.level != LEVEL_5:
+            connection.outgoing.append(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+            if not connection.dirty:
+                connection.dirty = True
+                engine.flush_later(connection)
         else:
-            connection.put(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+            self._acknowledge(1, packet_id, Reason.NO_MATCHING_SUBSCRIBERS, None)
         return True
 
     def keep(self, raw: bytes, route: Route) -> None:
@@ -118,17 +125,29 @@ class Incoming:
         while acks and acks[0].done:
             first = acks.popleft()
             self._held -= first.qos == 1
+            if first.unstored and self._connection.level != LEVEL_5:  # 3.1.1 has no other way to say no
+                self._connection.close(DetachCause.HOST, first.reason, NO_ROOM)
             self._acknowledge(first.qos, first.packet_id, first.reason, first.text)
         connection = self._connection
         if connection.paused and connection.open and self._unsettled < self._engine.settings.max_unsettled:
             connection.resume()
 
+    def stored(self, pending: Pending, stored: bool) -> None:
+        """What a held message promised is on disk, or could not be written: then it is refused."""
+        if not stored:
+            self._unstored(pending)
+        self.settled(pending)
+
     def released(self, packet_id: int) -> None:
-        """PUBREL: a QoS 2 message is complete [MQTT-4.3.3-11]."""
+        """PUBREL: a QoS 2 message is complete [MQTT-4.3.3-11]; its packet id is free, also after a kill."""
         connection = self._connection
-        assert connection.session is not None
-        known = connection.session.received.pop(packet_id, 0) is None
-        if known or connection.level != LEVEL_5:
+        session = connection.session
+        assert session is not None
+        known = session.received.pop(packet_id, 0) is None
+        if known and session.journal is not None:
+            session.journal.released(session, packet_id)
+            session.when_stored(lambda: self._put_open(acknowledgement(Kind.PUBCOMP, packet_id)))
+        elif known or connection.level != LEVEL_5:
             connection.put(acknowledgement(Kind.PUBCOMP, packet_id))
         else:
             unknown = Reason.PACKET_IDENTIFIER_NOT_FOUND
@@ -167,13 +186,62 @@ class Incoming:
         assert session is not None
         if qos == 2 and packet_id in session.received:  # [MQTT-4.3.3-10]
             if not any(pending.packet_id == packet_id for pending in self._acks or ()):
-                connection.put(acknowledgement(Kind.PUBREC, packet_id))
+                session.when_stored(lambda: self._put_open(acknowledgement(Kind.PUBREC, packet_id)))
             return False
         if connection.level == LEVEL_5 and self._held + len(session.received) >= self._engine.settings.receive_maximum:
             raise RemoteProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more unacknowledged messages than allowed")
         if qos == 2:
             session.received[packet_id] = None
+            if session.journal is not None:
+                session.journal.received(session, packet_id)
         return True
+
+    def _ordinary(
+        self, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication
+    ) -> None:
+        """Any message but the plainest. What promises something on disk is acknowledged when that is written."""
+        connection, engine = self._connection, self._engine
+        handled = route.handler is not None or route.refused is not None
+        if qos and not handled and engine.failing and (retain or engine.delivery.kept(route)):  # before anybody gets it
+            self._refuse_unstored(Pending(connection, route, b"", qos, retain, packet_id, said))
+            return
+        mark = engine.mark
+        if qos and (self._acks or qos == 2) and not self._expected(qos, packet_id):
+            return
+        if handled:
+            self._handled(route, payload, qos, retain, packet_id, said)
+            return
+        count = engine.delivery.route(route, payload, qos, retain, said, connection.session)
+        if not qos:
+            return
+        pending = Pending(connection, route, b"", qos, retain, packet_id, said)
+        if not count and connection.level == LEVEL_5:
+            pending.reason = Reason.NO_MATCHING_SUBSCRIBERS
+        if engine.journal is not None and engine.mark != mark:
+            self._hold_until_stored(engine.journal, pending)
+        else:
+            self._acknowledge_in_order(pending)
+
+    def _refuse_unstored(self, pending: Pending) -> None:
+        self._wait(pending)
+        self._unsettled += 1
+        self.stored(pending, stored=False)
+
+    def _hold_until_stored(self, journal: Journal, pending: Pending) -> None:
+        self._wait(pending)
+        self._unsettled += 1
+        if self._unsettled >= self._engine.settings.max_unsettled:
+            self._connection.pause()
+        journal.decide(lambda stored: self.stored(pending, stored))
+
+    def _unstored(self, pending: Pending) -> None:
+        self._engine.stats.store_refused += 1
+        pending.unstored = True
+        pending.reason, pending.text = Reason.QUOTA_EXCEEDED, NO_ROOM
+
+    def _put_open(self, packet: bytes) -> None:
+        if self._connection.open:
+            self._connection.put(packet)
 
     def _handled(self, route: Route, payload: bytes, qos: int, retain: bool, packet_id: int, said: Publication) -> None:
         """A message that the host handles, or that was refused: not on the path of plain routing."""
@@ -183,7 +251,9 @@ class Incoming:
         if route.refused is not None:
             self._engine.publish_refused(session, route)
             if qos:
-                self._acknowledge_in_order(qos, packet_id, route.refused.reason, route.refused.text)
+                refused = Pending(connection, route, b"", qos, retain, packet_id, said)
+                refused.reason, refused.text = route.refused.reason, route.refused.text
+                self._acknowledge_in_order(refused)
             return
         assert route.handler is not None
         ticket = 0
@@ -197,10 +267,11 @@ class Incoming:
             self._engine.handler_failed(connection, route)
             return
         if done or not ticket:
+            mark = self._engine.mark
             if route.routed and connection.open:
                 self._engine.delivery.route(route, payload, qos, retain, said, session)
             if qos and done:
-                self._acknowledge_in_order(qos, packet_id, Reason.SUCCESS, None)
+                self._acknowledge_done(Pending(connection, route, b"", qos, retain, packet_id, said), mark)
             return
         self._hold(Pending(connection, route, payload, qos, retain, packet_id, said), ticket)
 
@@ -213,19 +284,27 @@ class Incoming:
         if self._unsettled >= self._engine.settings.max_unsettled:
             self._connection.pause()
 
+    def _acknowledge_done(self, pending: Pending, mark: int) -> None:
+        """A message that its handler took at once; what its routing noted since `mark` is written first."""
+        journal, session = self._engine.journal, self._connection.session
+        kept = session is not None and session.journal is not None and pending.qos == 2  # its packet id
+        if journal is not None and (kept or journal.mark != mark):
+            self._hold_until_stored(journal, pending)
+        else:
+            self._acknowledge_in_order(pending)
+
     def _wait(self, pending: Pending) -> None:
         if self._acks is None:
             self._acks = deque()
         self._acks.append(pending)
         self._held += pending.qos == 1
 
-    def _acknowledge_in_order(self, qos: int, packet_id: int, reason: Reason, text: str | None) -> None:
+    def _acknowledge_in_order(self, pending: Pending) -> None:
         if not self._acks:
-            self._acknowledge(qos, packet_id, reason, text)
+            self._acknowledge(pending.qos, pending.packet_id, pending.reason, pending.text)
             return
-        waiting = Pending(self._connection, Route(""), b"", qos, retain=False, packet_id=packet_id, said=PLAIN)
-        waiting.done, waiting.reason, waiting.text = True, reason, text
-        self._wait(waiting)
+        pending.done = True
+        self._wait(pending)
 
     def _acknowledge(self, qos: int, packet_id: int, reason: Reason, text: str | None) -> None:
         connection = self._connection
@@ -236,6 +315,11 @@ class Incoming:
             connection.put(acknowledgement(kind, packet_id))
             return
         if qos == 2 and reason.refused and connection.session is not None:  # it ends here: section 4.3.3
-            connection.session.received.pop(packet_id, None)
+            self._take_back(connection.session, packet_id)
         said = Properties(reason_string=text if connection.tells_reasons else None)
         connection.tell(lambda told: acknowledgement_5(kind, packet_id, reason, told), said)
+
+    @staticmethod
+    def _take_back(session: Session, packet_id: int) -> None:
+        if session.received.pop(packet_id, 0) is None and session.journal is not None:
+            session.journal.released(session, packet_id)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from broker.packets import publish_head
 from broker.properties import variable
 
-Message = tuple[bytes, bytes, int, bool, object | None, bytes, float | None]
-"""(topic as shown, payload, QoS, retain, tag, MQTT 5.0 properties encoded, time at which it expires).
+if TYPE_CHECKING:
+    from broker.journal import Kept
+
+Message = tuple[bytes, bytes, int, bool, "object | None", bytes, "float | None", "Kept | None"]
+"""(topic as shown, payload, QoS, retain, tag, MQTT 5.0 properties encoded, time at which it expires, its place on disk).
 
 A plain tuple: one is made per delivery. The properties leave out expiry and topic alias, which are known only when it is sent."""
 
 TOPIC: Final = 0
 PAYLOAD: Final = 1
 QOS: Final = 2
+RETAIN: Final = 3
 TAG: Final = 4
 PROPERTIES: Final = 5
 EXPIRES: Final = 6
+KEPT: Final = 7
 
 _EXPIRY: Final = b"\x02"
 _ALIAS: Final = b"\x23"
@@ -27,7 +32,7 @@ _ALIAS: Final = b"\x23"
 
 def encode(message: Message, packet_id: int, *, dup: bool = False) -> bytes:
     """The PUBLISH of MQTT 3.1 and 3.1.1."""
-    topic, payload, qos, retain, _, _, _ = message
+    topic, payload, qos, retain, *_ = message
     head = publish_head(topic, len(payload), qos=qos, retain=retain, dup=dup)
     return head + packet_id.to_bytes(2, "big") + payload if qos else head + payload
 
@@ -54,7 +59,7 @@ class Writer5:
 
     def encode(self, message: Message, packet_id: int, *, dup: bool = False) -> bytes | None:
         """The packet, or None when the client does not take one so large [MQTT-3.1.2-24]."""
-        topic, payload, qos, retain, _, said, expires_s = message
+        topic, payload, qos, retain, _, said, expires_s, _ = message
         if expires_s is not None:  # what is left of it: [MQTT-3.3.2-6]
             left = max(1, math.ceil(expires_s - self._clock()))
             said = _EXPIRY + left.to_bytes(4, "big") + said

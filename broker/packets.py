@@ -4,6 +4,7 @@ MQTT 3.1, 3.1.1 and 5.0: `level` is the protocol level of the connection (3, 4, 
 otherwise. Readers take the packet's body and raise RemoteProtocolError; writers give whole packets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -256,13 +257,13 @@ def connack_5(reason: int, said: Properties, *, session_present: bool = False) -
     return _packet(0x20, bytes((session_present, reason)) + properties.block(said))
 
 
-def suback(packet_id: int, codes: list[int], level: int) -> bytes:
+def suback(packet_id: int, codes: Sequence[int], level: int) -> bytes:
     """Section 3.9."""
     none = b"\x00" if level == LEVEL_5 else b""
     return _packet(0x90, packet_id.to_bytes(2, "big") + none + bytes(codes))
 
 
-def unsuback(packet_id: int, codes: list[int], level: int) -> bytes:
+def unsuback(packet_id: int, codes: Sequence[int], level: int) -> bytes:
     """Section 3.11."""
     if level == LEVEL_5:
         return _packet(0xB0, packet_id.to_bytes(2, "big") + b"\x00" + bytes(codes))

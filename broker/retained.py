@@ -1,6 +1,6 @@
 """Retained messages: the last one of each topic, found by filter without looking at the others (section 3.3.1.3)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 
@@ -22,11 +22,12 @@ class _Node:
 
 
 class RetainedMessages:
-    """The retained messages of a broker, at most `limit` of them."""
+    """The retained messages of a broker, at most `limit` of them. `note` hears of each change."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, note: Callable[[str, Retained | None], None] | None = None) -> None:
         self._root = _Node()
         self._limit = limit
+        self._note = note
         self.count = 0
 
     def keep(self, topic: str, message: Retained) -> bool:
@@ -34,9 +35,16 @@ class RetainedMessages:
         if not message.payload:  # [MQTT-3.3.1-10]
             self._forget(topic)
             return True
-        node = self._root
         if self.count >= self._limit and self._find(topic) is None:
             return False
+        self.restore(topic, message)
+        if self._note is not None:
+            self._note(topic, message)
+        return True
+
+    def restore(self, topic: str, message: Retained) -> None:
+        """Put back a message that was read from disk."""
+        node = self._root
         for level in topic.split("/"):
             child = node.children.get(level)
             if child is None:
@@ -44,7 +52,6 @@ class RetainedMessages:
             node = child
         self.count += node.message is None
         node.message = message
-        return True
 
     def matching(self, levels: tuple[str, ...], now_s: float) -> list[tuple[str, Retained]]:
         """(topic, message) of what a filter, split into its levels, takes. What has expired is forgotten [MQTT-3.3.2-5]."""
@@ -70,6 +77,8 @@ class RetainedMessages:
             path.append((node, level))
             node = child
         self.count -= node.message is not None
+        if self._note is not None and node.message is not None:
+            self._note(topic, None)
         node.message = None
         for parent, level in reversed(path):
             child = parent.children[level]

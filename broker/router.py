@@ -6,7 +6,7 @@ are. `version` changes with every subscription, so that sessions may keep matche
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from broker.properties import variable
@@ -42,6 +42,11 @@ class Group:
     def __init__(self) -> None:
         self._members: dict[Session, Subscription] = {}
         self._turn = 0
+
+    @property
+    def members(self) -> Collection[Subscription]:
+        """The subscriptions of all members."""
+        return self._members.values()
 
     def add(self, subscription: Subscription) -> bool:
         """Add a member, or replace its subscription; True when it is new."""

@@ -6,17 +6,20 @@ it knows no socket. Rules:
 - At most `window` messages of QoS 1 and 2 are on their way at a time; the rest wait in order.
 - What waits is bounded by count and bytes. To make room the oldest QoS 0 message goes first, then the new message itself.
 - After a reconnect, what was in flight goes out again, first and in its order, with DUP [MQTT-4.4.0-1].
+- Where the session is kept on disk (`journal`), a packet that ends or begins a step of exactly-once goes out after the step is
+  written: a QoS 2 PUBLISH, PUBREL.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from broker import topics
 from broker.hooks import Peer, Will
-from broker.message import EXPIRES, PAYLOAD, PROPERTIES, QOS, TAG, TOPIC, Message
+from broker.message import EXPIRES, KEPT, PAYLOAD, PROPERTIES, QOS, TAG, TOPIC, Message
 from broker.packets import Kind, acknowledgement, acknowledgement_5
 from broker.properties import NONE, Properties
 from broker.reasons import Reason
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from broker.connection import Connection
     from broker.engine import Engine
     from broker.incoming import Pending
+    from broker.journal import Journal
 
 MAX_PACKET_ID: Final = 0xFFFF
 
@@ -43,6 +47,11 @@ class Subscription:
     no_local: bool = False
     retain_as_published: bool = False
     identifier: int | None = None
+    stored: bool = False  # it is on disk, where sessions are kept there
+
+    def same(self, other: Subscription) -> bool:
+        """Whether another subscription of the session changes nothing."""
+        return _terms(self) == _terms(other)
 
     @property
     def key(self) -> str:
@@ -54,9 +63,9 @@ class Session:
     """One client's session, in the application's `namespace`. Hooks get it and may use what is public here."""
 
     __slots__ = (
-        "_engine", "_inflight", "_next_id", "_queued_bytes", "_released", "client_id", "connection", "detached_s",
-        "expiry_s", "incoming", "namespace", "pending", "principal", "queue", "received", "subscriptions", "ticket", "will", "will_due_s",
-        "window",
+        "_engine", "_inflight", "_next_id", "_queued_bytes", "_queued_qos_0", "_released", "client_id", "connection", "detached_s",
+        "expiry_s", "incoming", "journal", "namespace", "pending", "principal", "queue", "received", "stored", "subscriptions", "ticket",
+        "will", "will_due_s", "window",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, namespace: str, client_id: str, principal: object) -> None:
@@ -79,7 +88,10 @@ class Session:
         self._released: dict[int, None] = {}  # of these, QoS 2 ones for which PUBREL is out
         self.queue: deque[Message] | None = None  # made when something waits: most sessions never need it
         self._queued_bytes = 0
+        self._queued_qos_0 = 0  # how many of those that wait
         self._next_id = 0
+        self.journal: Journal | None = None  # where it is kept on disk
+        self.stored = 0  # its number there
 
     # What hooks use.
 
@@ -140,7 +152,7 @@ class Session:
             return False
         name = shown_name(topic, subscription.shown).encode()
         said = b"" if properties is None else properties.encode()
-        self.deliver((name, payload, min(qos, subscription.qos), retain, tag, said, None))
+        self.deliver((name, payload, min(qos, subscription.qos), retain, tag, said, None, None))
         return True
 
     def settle(self, ticket: int, reason: Reason = Reason.SUCCESS, text: str | None = None) -> None:
@@ -166,6 +178,10 @@ class Session:
     def deliver(self, message: Message) -> None:
         """Put a message on its way, or where it waits."""
         connection = self.connection
+        if connection is None and (not self.expiry_s or message[QOS] == 0):
+            return
+        if self.journal is not None and message[QOS] and message[TAG] is None:
+            message = self.journal.keep(self, message)
         if connection is not None and not connection.congested and not self.queue:
             if message[QOS] == 0:
                 if not connection.publish(message, 0):
@@ -174,8 +190,6 @@ class Session:
             if len(self._inflight) < self.window:
                 self._send(message, connection)
                 return
-        elif connection is None and (not self.expiry_s or message[QOS] == 0):
-            return
         self._enqueue(message)
 
     def push(self, connection: Connection, made: tuple[Message, bytes, bytes]) -> bool:
@@ -197,7 +211,9 @@ class Session:
         assert connection is not None
         for packet_id, message in list(self._inflight.items()):
             if packet_id in self._released:
-                connection.put(acknowledgement(Kind.PUBREL, packet_id))
+                self._put_pubrel(packet_id, message)
+            elif message[QOS] == 2 and self.journal is not None:
+                self._publish_when_stored(message, packet_id, dup=True)
             elif not connection.publish(message, packet_id, dup=True):
                 del self._inflight[packet_id]
                 self._too_large(message)
@@ -214,20 +230,33 @@ class Session:
                 return
             queue.popleft()
             self._queued_bytes -= _size(message)
+            self._queued_qos_0 -= message[QOS] == 0
             expires_s = message[EXPIRES]
             if expires_s is not None and self._engine.clock() >= expires_s:
                 self._engine.stats.expired += 1
+                self._unkeep(message)
             elif message[QOS]:
                 self._send(message, connection)
             elif not connection.publish(message, 0):
                 self._too_large(message)
 
-    def acknowledged(self, packet_id: int, kind: Kind) -> None:
-        """PUBACK or PUBCOMP for a message of ours. One that fits none is ignored: it may be a repeated answer."""
+    def puback(self, packet_id: int) -> None:
+        """PUBACK for a message of ours. One that fits none is ignored: it may be a repeated answer."""
         message = self._inflight.get(packet_id)
-        if message is None or (kind is Kind.PUBACK) != (message[QOS] == 1):
+        if message is None or message[QOS] != 1:
             return
-        self._done(packet_id, message)
+        if message[TAG] is not None or message[KEPT] is not None:
+            self._done(packet_id, message)
+            return
+        del self._inflight[packet_id]
+        if self.queue:
+            self.drain()
+
+    def pubcomp(self, packet_id: int) -> None:
+        """PUBCOMP for a message of ours, or for none."""
+        message = self._inflight.get(packet_id)
+        if message is not None and message[QOS] == 2:
+            self._done(packet_id, message)
 
     def received_by_client(self, packet_id: int, reason: int) -> None:
         """PUBREC for a QoS 2 message of ours: answer PUBREL, also when it is repeated [MQTT-4.3.3-4]. A refusal ends it."""
@@ -237,18 +266,71 @@ class Session:
                 self._done(packet_id, message)
             return
         if message is not None:
+            if self.journal is not None and packet_id not in self._released:
+                self.journal.sent(self, message, packet_id, released=True)
             self._released[packet_id] = None
-        if connection is None:
-            return
-        if message is None and connection.level == 5:
+            self._put_pubrel(packet_id, message)
+        elif connection is not None and connection.level == 5:
             unknown = Reason.PACKET_IDENTIFIER_NOT_FOUND
             connection.put(acknowledgement_5(Kind.PUBREL, packet_id, unknown, NONE))
-        else:
+        elif connection is not None:
             connection.put(acknowledgement(Kind.PUBREL, packet_id))
+
+    def messages(self) -> Iterator[Message]:
+        """All that is on its way or waits, in its order."""
+        yield from self._inflight.values()
+        yield from self.queue or ()
+
+    def restore(self, message: Message, packet_id: int | None, *, released: bool) -> None:
+        """Put back what was read from disk; a QoS 2 message that was on its way keeps its packet id."""
+        if packet_id is None:
+            self.queue = self.queue or deque()
+            self.queue.append(message)
+            self._queued_bytes += _size(message)
+            return
+        self._inflight[packet_id] = message
+        self._next_id = packet_id
+        if released:
+            self._released[packet_id] = None
+
+    def when_stored(self, call: Callable[[], None]) -> None:
+        """Call when what was noted of this session is on disk; at once if it is not kept there."""
+        if self.journal is None:
+            call()
+        else:
+            self.journal.when_stored(call)
+
+    def _put_pubrel(self, packet_id: int, message: Message) -> None:
+        connection = self.connection
+
+        def put() -> None:
+            if connection is not None and connection.open and self._inflight.get(packet_id) is message:
+                connection.put(acknowledgement(Kind.PUBREL, packet_id))
+
+        self.when_stored(put)
+
+    def _publish_when_stored(self, message: Message, packet_id: int, *, dup: bool) -> None:
+        """A QoS 2 PUBLISH leaves when its packet id is written: after a kill it must go out under the same one."""
+        connection = self.connection
+
+        def publish() -> None:
+            if connection is None or not connection.open or self._inflight.get(packet_id) is not message:
+                return
+            if packet_id not in self._released and not connection.publish(message, packet_id, dup=dup):
+                del self._inflight[packet_id]
+                self._too_large(message)
+
+        self.when_stored(publish)
+
+    def _unkeep(self, message: Message) -> None:
+        if self.journal is not None:
+            self.journal.drop(message)
 
     def _done(self, packet_id: int, message: Message) -> None:
         del self._inflight[packet_id]
         self._released.pop(packet_id, None)
+        if message[KEPT] is not None:
+            self._unkeep(message)
         if message[TAG] is not None:
             self._engine.observers.delivered(self, message[TAG])
         if self.queue:
@@ -260,7 +342,10 @@ class Session:
             packet_id = packet_id % MAX_PACKET_ID + 1
             if packet_id not in self._inflight:  # [MQTT-2.2.1-4]
                 break
-        if not connection.publish(message, packet_id):
+        if message[QOS] == 2 and self.journal is not None:
+            self.journal.sent(self, message, packet_id, released=False)
+            self._publish_when_stored(message, packet_id, dup=False)
+        elif not connection.publish(message, packet_id):
             self._too_large(message)
             return
         self._next_id = packet_id
@@ -272,19 +357,27 @@ class Session:
             self.queue = deque()
         queue, size = self.queue, _size(message)
         while len(queue) >= settings.max_queued or self._queued_bytes + size > settings.max_queued_bytes:
-            oldest = next((index for index, waiting in enumerate(queue) if waiting[QOS] == 0), None)
-            if oldest is None:
+            if not self._queued_qos_0:
+                self._unkeep(message)
                 self._engine.observers.dropped(self, message[TOPIC], "the session's queue is full")
                 return
+            oldest = next(index for index, waiting in enumerate(queue) if waiting[QOS] == 0)
             dropped = queue[oldest]
             del queue[oldest]
             self._queued_bytes -= _size(dropped)
+            self._queued_qos_0 -= 1
             self._engine.observers.dropped(self, dropped[TOPIC], "made room in the session's queue")
         queue.append(message)
         self._queued_bytes += size
+        self._queued_qos_0 += message[QOS] == 0
 
     def _too_large(self, message: Message) -> None:
+        self._unkeep(message)
         self._engine.observers.dropped(self, message[TOPIC], "larger than the client takes")
+
+
+def _terms(s: Subscription) -> tuple[object, ...]:
+    return (s.topic_filter, s.qos, s.shown, s.requested, s.group, s.no_local, s.retain_as_published, s.identifier)
 
 
 def shown_name(topic: str, shown: tuple[str, str] | None) -> str:

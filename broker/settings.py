@@ -1,6 +1,7 @@
 """Settings of the engine. Sizes in bytes, times in seconds."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from broker.tls import Tls
 
@@ -30,6 +31,8 @@ class BrokerSettings:
     flapping_window_s: float = 60.0
     messages_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
     bytes_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
+    store: Path | None = None  # file of sessions, their queues and retained messages; None: they end with the process
+    max_store_bytes: int = 4 * 1024 * 1024 * 1024  # of that file; beyond, what has to be stored is refused
     sys_interval_s: float = 0.0  # how often $SYS is published; 0: never
     max_packet_size_connect: int = 4 * 1024  # until CONNECT is accepted
     max_packet_size: int = 256 * 1024

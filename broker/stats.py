@@ -23,3 +23,6 @@ class BrokerStats:
     bytes_sent: int = 0
     throttled: int = 0  # times that a client was made to wait because it sends too fast
     rate_refused: int = 0  # connections that came too fast from one address, or under one client id
+    store_batches: int = 0  # transactions written to the file of sessions and retained messages
+    store_failures: int = 0  # transactions that could not be written
+    store_refused: int = 0  # messages, subscriptions and sessions refused because they could not be stored

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker import gates, topics
 from broker.hooks import Action, Refused, SubscribeGrant
-from broker.packets import Wanted
+from broker.packets import LEVEL_5, Wanted
 from broker.reasons import Reason
 from broker.session import Session, Subscription
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from broker.engine import Engine
 
 Verdict = SubscribeGrant | Refused
+Granted = tuple[Subscription, bool]  # and whether what is retained follows
 
 
 class Subscribing:
@@ -64,8 +65,7 @@ class Subscribing:
         made = self._made(session, Wanted(topic_filter, min(qos, 2)), None, SubscribeGrant(inner))
         if isinstance(made, Refused):
             return 0x80
-        session.subscriptions[made.key] = made
-        self._engine.delivery.router.add(made)
+        self._put(made)
         return made.qos
 
     def recheck(self, session: Session) -> None:
@@ -81,6 +81,9 @@ class Subscribing:
 
     def remove(self, subscription: Subscription) -> None:
         """End one subscription."""
+        journal = subscription.session.journal
+        if journal is not None:
+            journal.unsubscribed(subscription)
         del subscription.session.subscriptions[subscription.key]
         self._engine.delivery.router.remove(subscription)
 
@@ -112,24 +115,62 @@ class Subscribing:
         if session.connection is not connection:
             return
         codes: list[int] = []
-        granted: list[tuple[Subscription, bool]] = []
+        granted: list[Granted] = []
         for one, answer in zip(wanted, verdicts, strict=True):
             made = self._made(session, one, identifier, answer)
             if isinstance(made, Refused):
-                codes.append(made.reason if connection.level == 5 else 0x80)
+                codes.append(made.reason if connection.level == LEVEL_5 else 0x80)
                 self._engine.observers.refused(session, Action.SUBSCRIBE, one.topic_filter, made)
                 continue
-            fresh = made.key not in session.subscriptions
-            session.subscriptions[made.key] = made  # [MQTT-3.8.4-3]
-            self._engine.delivery.router.add(made)
+            known = session.subscriptions.get(made.key)
+            fresh = known is None
+            if known is not None and known.same(made):  # as clients do that subscribe at each start
+                made = known
+            else:
+                self._put(made)  # [MQTT-3.8.4-3]
             codes.append(made.qos)
             # A shared subscription gets nothing of what is retained: section 4.8.2.
             granted.append((made, made.group is None and one.retain_handling < (2 if fresh else 1)))
+        if session.journal is None or all(subscription.stored for subscription, _ in granted):
+            self._answered(connection, packet_id, codes, granted)
+        else:
+            session.journal.decide(lambda stored: self._stored(connection, packet_id, codes, granted, stored))
+
+    def _stored(
+        self, connection: Connection, packet_id: int, codes: list[int], granted: Sequence[Granted], stored: bool
+    ) -> None:
+        """The subscriptions are on disk, or could not be written: then those that are not there are refused."""
+        places = [index for index, code in enumerate(codes) if code < Reason.UNSPECIFIED]
+        for index, (subscription, _) in zip(places, granted, strict=True):
+            subscription.stored = subscription.stored or stored
+            if not subscription.stored:
+                codes[index] = int(Reason.QUOTA_EXCEEDED) if connection.level == LEVEL_5 else 0x80
+                self._engine.stats.store_refused += 1
+                if subscription.session.subscriptions.get(subscription.key) is subscription:
+                    self.remove(subscription)
+        if connection.open:
+            self._answered(connection, packet_id, codes, [one for one in granted if one[0].stored])
+
+    def _answered(
+        self, connection: Connection, packet_id: int, codes: Sequence[int], granted: Sequence[Granted]
+    ) -> None:
         connection.subscribed(packet_id, codes)
         for subscription, with_retained in granted:
+            session = subscription.session
             if with_retained:
                 self._engine.delivery.send_retained(session, subscription)
             self._engine.observers.subscribed(session, subscription.topic_filter, subscription.qos)
+
+    def restore(self, subscription: Subscription) -> None:
+        """Put back a subscription that was read from disk."""
+        subscription.session.subscriptions[subscription.key] = subscription
+        self._engine.delivery.router.add(subscription)
+
+    def _put(self, subscription: Subscription) -> None:
+        self.restore(subscription)
+        journal = subscription.session.journal
+        if journal is not None:
+            journal.subscribed(subscription)
 
     def _made(self, session: Session, one: Wanted, identifier: int | None, verdict: Verdict) -> Subscription | Refused:
         if isinstance(verdict, Refused):

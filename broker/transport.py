@@ -36,8 +36,8 @@ class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
     __slots__ = (
-        "_broker", "_bytes", "_closed", "_framing", "_head", "_listener", "_messages", "_now", "_throttled", "_transport",
-        "connection",
+        "_broker", "_bytes", "_closed_s", "_framing", "_head", "_listener", "_messages", "_now", "_rated", "_stats", "_throttled",
+        "_transport", "_wrapped", "connection",
     )  # fmt: skip
 
     def __init__(self, broker: Broker, listener: Listener) -> None:
@@ -46,11 +46,14 @@ class Transport(asyncio.Protocol):
         self._framing = WebSocketFraming() if listener.websocket else None
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
-        self._closed = False
+        self._closed_s: float | None = None
         settings, now_s = broker.settings, self._now()
         self._messages = _bucket(settings.messages_per_s, now_s)
         self._bytes = _bucket(settings.bytes_per_s, now_s)
+        self._rated = self._messages is not None or self._bytes is not None
         self._throttled = False
+        self._stats = broker.engine.stats
+        self._wrapped = listener.websocket or listener.proxy_protocol  # what comes is not MQTT alone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
@@ -67,6 +70,13 @@ class Transport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """One read."""
+        if self._wrapped:
+            self._unwrapped(data)
+        else:
+            self._receive(data)
+
+    def _unwrapped(self, data: bytes) -> None:
+        """Take PROXY header and WebSocket frames off."""
         if self._head is not None:
             data = self._behind_proxy(data)
             if not data:
@@ -77,12 +87,14 @@ class Transport(asyncio.Protocol):
             self._unframed(self._framing, data)
 
     def _receive(self, data: bytes) -> None:
-        stats, now_s = self._broker.stats, self._now()
+        stats, now_s = self._stats, self._now()
         stats.bytes_received += len(data)
-        before = stats.received
-        self.connection.receive_data(data, now_s)
-        if self._messages is not None or self._bytes is not None:
+        if self._rated:
+            before = stats.received
+            self.connection.receive_data(data, now_s)
             self._throttle(stats.received - before, len(data), now_s)
+        else:
+            self.connection.receive_data(data, now_s)
         if self._broker.tap is not None:  # after the first packet has told the version
             self._broker.tap.read(self.connection, data)
 
@@ -155,7 +167,7 @@ class Transport(asyncio.Protocol):
         if outgoing and not self._transport.is_closing():
             data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
             self._transport.write(data if self._framing is None else self._framing.framed(data))
-            stats = self._broker.stats
+            stats = self._stats
             stats.packets_sent += len(outgoing)
             stats.bytes_sent += len(data)
             if self._broker.tap is not None:
@@ -184,9 +196,9 @@ class Transport(asyncio.Protocol):
 
     def close(self, cause: DetachCause, reason: Reason | None, text: str) -> None:
         """Write what is outgoing, then close; a client that does not take it is cut off."""
-        if self._closed:
+        if self._closed_s is not None:
             return
-        self._closed = True
+        self._closed_s = self._now()
         if cause is DetachCause.PROTOCOL_ERROR:
             peer = self.connection.peer
             log.info(
@@ -200,4 +212,8 @@ class Transport(asyncio.Protocol):
         if self._framing is not None and not self._transport.is_closing():
             self._transport.write(self._framing.closing())
         self._transport.close()
-        self._broker.loop.call_later(LINGER_S, self._transport.abort)  # one that does not read is not waited for
+
+    def cut_off(self, now_s: float) -> None:
+        """Once a second or so: end a connection that was closed a while ago, and whose client does not read the last bytes."""
+        if self._closed_s is not None and now_s - self._closed_s > LINGER_S:
+            self._transport.abort()

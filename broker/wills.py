@@ -44,12 +44,19 @@ class Wills:
         else:
             self.publish(session)
 
+    def restored(self, session: Session) -> None:
+        """A session was read from disk: whatever became of its client, the connection is lost."""
+        if session.will is not None and session.detached_s is not None:
+            session.will_due_s = session.detached_s + min(session.will.delay_s, session.expiry_s)
+
     def publish(self, session: Session) -> None:
         """Publish the session's will, once."""
         will, session.will = session.will, None
         session.will_due_s = None
         if will is None:
             return
+        if session.journal is not None:
+            session.journal.session(session)
         verdict = gates.publish_verdict(self._engine.authorizers, session, will.topic)
         if isinstance(verdict, list):
             asked = gates.settled_verdict(verdict, self._engine.settings.gate_timeout_s)

@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 from akela.contract import topics
 from akela.contract.errors import TopicError
 from akela.documents.store import StoreError
-from broker import Accepted, ConnectRequest, Reason, Refused
+from broker import Accepted, ConnectRequest, Reason, Refused, Session
 from operations.batching import BatchLoader
 from operations.catalog import Application, Catalog
 from operations.endpoint_writer import EndpointWriter
-from operations.identity import Admitted, admit_endpoint, admit_operator, denied, token_id
+from operations.identity import Admitted, admit_endpoint, admit_operator, denied, revived_endpoint, token_id
 from operations.principals import CONTROL_USER, SERVER_NAMESPACE, Endpoint, Server, operator_namespace
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,18 @@ class Gate:
         except StoreError as error:
             log.warning("no decision without the database", extra={"error": str(error)})
             return Refused(Reason.SERVER_UNAVAILABLE, WAIT)
+
+    async def revive(self, session: Session) -> Endpoint | None:
+        """Whose will a session has that outlived this server; None where there is no will, or none of an endpoint's."""
+        entry = None if session.will is None else self._catalog.entry(session.namespace)
+        if entry is None:
+            return None
+        try:
+            stored = await self._endpoints.load(f"{session.namespace}/{session.client_id}")
+        except StoreError as error:
+            log.warning("a will is lost without the database", extra={"error": str(error)})
+            return None
+        return revived_endpoint(entry.application, topics.endpoint_id(session.client_id), stored)
 
     def _server(self, user: str, password: bytes) -> Accepted | Refused:
         if not hmac.compare_digest(password, self._cluster_secret):

@@ -96,6 +96,13 @@ def admit_endpoint(  # noqa: PLR0911  a line per reason
     return Admitted(_endpoint(application, ep, stored, credential=None, limited=limited), register=stored is None)
 
 
+def revived_endpoint(application: Application, ep: EndpointId, stored: Mapping[str, Any] | None) -> Endpoint | None:
+    """Who a session belongs to that outlived its server, until the endpoint is back; None for one that may not come back."""
+    if stored is None or stored.get("revoked"):
+        return None
+    return _endpoint(application, ep, stored, credential=None, limited=False)
+
+
 def _endpoint(
     application: Application, ep: EndpointId, stored: Mapping[str, Any] | None, *, credential: str | None, limited: bool
 ) -> Endpoint:

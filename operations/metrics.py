@@ -28,6 +28,9 @@ COUNTERS: Final = {
     "packets_sent": "Packets sent",
     "bytes_received": "Bytes received",
     "bytes_sent": "Bytes sent",
+    "store_batches": "Transactions written to the file of sessions and retained messages",
+    "store_failures": "Transactions that could not be written to it",
+    "store_refused": "Messages, subscriptions and sessions refused because they could not be stored",
 }
 
 

@@ -16,7 +16,7 @@ from akela.documents.store import OperationsStore, StoreError
 from akela.errors import PortInUseError, ServerError
 from akela.lifecycle import Stopper
 from broker import Broker, BrokerSettings, Hooks, KeyPair, Listener, Session, Tls
-from broker.errors import BrokerStartError
+from broker.errors import BrokerStartError, SessionStoreError
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0  # how long database and coordination may take to appear
 RETRY_S: Final = 0.2
+SESSIONS: Final = ".sessions"  # ending of the engine's file in the data directory
 SYS_EVERY_S: Final = 10.0  # how often $SYS is published
 LOAD_EVERY_S: Final = 5.0  # how often the announced load is refreshed
 DRAIN_S: Final = 5.0
@@ -91,10 +92,15 @@ class OperationsServer:
         )
         gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
         access = Access(planes, self._downlink, self._catalog, self._feed.ring)
-        hooks = Hooks(authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane))
+        hooks = Hooks(
+            authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane), reviver=gate
+        )
         return Broker(
             BrokerSettings(
-                listeners=self._listeners(), max_packet_size=settings.max_payload, sys_interval_s=SYS_EVERY_S
+                listeners=self._listeners(),
+                max_packet_size=settings.max_payload,
+                sys_interval_s=SYS_EVERY_S,
+                store=settings.data / f"{settings.member_id}{SESSIONS}",
             ),
             hooks,
         )
@@ -126,6 +132,8 @@ class OperationsServer:
             if error.in_use:
                 raise PortInUseError(error.host, error.port, f"--{error.listener}-port") from error
             raise ServerError(str(error)) from error
+        except SessionStoreError as error:
+            raise ServerError(f"the file of MQTT sessions cannot be used: {error}; see --data and --id") from error
 
     async def _load(self) -> None:
         position = await self._store.settled_seq()

@@ -1,6 +1,7 @@
 """amqtt's configuration, as `amqtt -c` takes it, to the settings of our engine."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ from broker.tls import KeyPair, Tls
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT: Final = 1883
+PERSISTENCE: Final = "amqtt.contrib.persistence.SessionDBPlugin"
+SQLITE: Final = "sqlite+aiosqlite:///"
+SUFFIX: Final = ".akela"  # of our file beside the one that amqtt would have written
 
 
 class AmqttConfigError(BrokerError):
@@ -39,14 +43,45 @@ def read_config(file: Path | None) -> BrokerConfig:
         raise AmqttConfigError(f"{file}: {error}") from error
 
 
-def settings_of(config: BrokerConfig) -> BrokerSettings:
+@dataclass(frozen=True, slots=True)
+class Persistence:
+    """Where sessions and retained messages are kept, and whether they go when the broker is stopped."""
+
+    file: Path
+    clear_on_shutdown: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file and its write-ahead log."""
+        return self.file, self.file.with_name(f"{self.file.name}-wal")
+
+
+def take_persistence(config: BrokerConfig) -> Persistence | None:
+    """What the session persistence plugin is told, taken out of the configuration: the engine's own takes its place.
+
+    Raises: AmqttConfigError for a database that is no file.
+    """
+    plugins: Any = config.plugins
+    if not plugins or PERSISTENCE not in plugins:
+        return None
+    told: dict[str, Any] = plugins.pop(PERSISTENCE) or {}
+    connection, file = told.get("connection"), told.get("file")
+    if connection and not str(connection).startswith(SQLITE):
+        raise AmqttConfigError(
+            f"{PERSISTENCE}: connection {connection!r} is no file; sessions are kept in one: {SQLITE}FILE"
+        )
+    named = str(connection).removeprefix(SQLITE) if connection else str(file or "amqtt.db")
+    return Persistence(Path(f"{named}{SUFFIX}"), bool(told.get("clear_on_shutdown", True)))
+
+
+def settings_of(config: BrokerConfig, store: Path | None = None) -> BrokerSettings:
     """Settings of the engine. Raises: AmqttConfigError naming the listener."""
     listeners = tuple(_listener(str(name), listener) for name, listener in config.listeners.items())
     expiry_s = config.session_expiry_interval
     kept: dict[str, Any] = {} if expiry_s is None else {"max_session_expiry_s": int(expiry_s)}
     bounds = [listener.max_connections for listener in config.listeners.values() if listener.max_connections > 0]
     most: dict[str, Any] = {"max_connections": sum(bounds)} if len(bounds) == len(config.listeners) else {}
-    return BrokerSettings(listeners=listeners, **kept, **most)
+    return BrokerSettings(listeners=listeners, store=store, **kept, **most)
 
 
 def _listener(name: str, listener: ListenerConfig) -> Listener:

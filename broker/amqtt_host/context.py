@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqtt.broker import RetainedApplicationMessage
 
-from broker.amqtt_host.sessions import HostedSession
-from broker.hooks import ConnectRequest, Peer
+from broker.amqtt_host.sessions import HostedSession, offline
 
 if TYPE_CHECKING:
     from broker.broker import Broker
@@ -53,8 +52,7 @@ class HostedBroker:
 
     def create_offline_session(self, client_id: str) -> tuple[None, HostedSession]:
         """A session of a client that has not connected yet."""
-        request = ConnectRequest(client_id, None, None, False, 0, 4, None, Peer("", 0, "host"))
-        hosted = HostedSession(request)
+        hosted = offline(client_id)
         hosted.hosted = self._broker.engine.offline_session("", client_id, hosted)
         return None, hosted
 

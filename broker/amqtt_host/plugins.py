@@ -23,7 +23,7 @@ from amqtt.plugins.manager import PluginManager
 
 from broker.amqtt_host.config import AmqttConfigError
 from broker.amqtt_host.context import HostedBroker
-from broker.amqtt_host.sessions import HostedSession, incoming
+from broker.amqtt_host.sessions import HostedSession, incoming, offline
 from broker.connection import Connection
 from broker.hooks import (
     Accepted,
@@ -82,7 +82,7 @@ class AmqttPlugins:
     @property
     def hooks(self) -> Hooks:
         """For `Broker(settings, hooks)`."""
-        return Hooks((self,), (self,), (self,))
+        return Hooks((self,), (self,), (self,), reviver=self)
 
     def attach(self, broker: Broker) -> None:
         """Load the plugins for this broker. Raises: AmqttConfigError naming the plugin."""
@@ -117,6 +117,12 @@ class AmqttPlugins:
         """The broker has stopped: plugins let go of what they hold."""
         await self._bounded(self._manager.fire_event(BrokerEvents.POST_SHUTDOWN, wait=True))
         await self._bounded(self._manager.close())
+
+    async def revive(self, session: Session) -> HostedSession:
+        """A session that was read from disk: who its client is, amqtt's plugins hear when it is back."""
+        hosted = offline(session.client_id)
+        hosted.hosted = session
+        return hosted
 
     # Decisions.
 

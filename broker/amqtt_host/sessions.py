@@ -7,7 +7,7 @@ from typing import Any
 from amqtt.session import IncomingApplicationMessage, Session
 
 from broker import session as engine
-from broker.hooks import ConnectRequest
+from broker.hooks import ConnectRequest, Peer
 
 
 class _State:
@@ -74,6 +74,11 @@ class HostedSession(Session):  # type: ignore[misc]
     def retained_messages_count(self) -> int:
         """Messages that wait for the client."""
         return 0 if self.hosted is None else self.hosted.queued
+
+
+def offline(client_id: str) -> HostedSession:
+    """The session of a client that is not there: it has not connected yet, or not since the broker started."""
+    return HostedSession(ConnectRequest(client_id, None, None, False, 0, 4, None, Peer("", 0, "host")))
 
 
 def incoming(topic: str, payload: bytes, qos: int) -> IncomingApplicationMessage:

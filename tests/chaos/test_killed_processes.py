@@ -1,7 +1,9 @@
 """kill -9 each process in turn while a device publishes numbered readings: what was acknowledged is in the database."""
 
+import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -125,3 +127,15 @@ def test_configuration_survives_the_death_of_who_changed_it(up: AkelaUp) -> None
     assert shown["data"] == {"interval": 11}
     up.akela("config", "set", "--app", "demo", "-", stdin='{"interval": 12}')
     assert up.value("config", "effective", "--app", "demo", "--endpoint", "x")["value"]["interval"] == 12
+
+
+def test_what_waits_for_an_operator_survives_a_killed_server(up: AkelaUp) -> None:
+    listening = [*up.operator(), "-i", "watch", "-c", "-t", f"a1/{up.app}/+/u/log/readings"]
+    subprocess.run(["mosquitto_sub", *listening, "-E"], check=True, timeout=WAIT_S)
+    with Readings(up) as readings:
+        readings.more()
+        kill(up, "operations-0")
+        readings.more()
+    acknowledged = readings.acknowledged()
+    heard = subprocess.run(["mosquitto_sub", *listening, "-W", "3"], capture_output=True, text=True, timeout=WAIT_S)
+    assert acknowledged <= {json.loads(line)["seq"] for line in heard.stdout.splitlines()}

@@ -20,6 +20,7 @@ from broker import (
 from broker.hooks import Action, DetachCause
 from tests.brokers import Serve
 from tests.mqtt import Wire, connect, publish, subscribe
+from tests.mqtt5 import Wire5
 
 
 class Passwords:
@@ -337,3 +338,38 @@ async def test_a_publish_to_a_dollar_topic_hurts_nothing(serve: Serve) -> None:
     await sender.published("$SYS/x", "1")
     await sender.published("t", "2")
     assert (await listener.message()).payload == b"2"
+
+
+class AtOnce:
+    """Decides without waiting; the password says how."""
+
+    name = "at once"
+
+    def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
+        if request.password == b"fails":
+            raise RuntimeError("the gate broke")
+        if request.password == b"wrong":
+            return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "wrong password")
+        return Accepted("at once", principal="at once")
+
+
+@pytest.mark.parametrize("order", [(AtOnce, Passwords), (Passwords, AtOnce)])
+@pytest.mark.parametrize(("password", "code"), [("right", 0), ("wrong", 4), ("fails", 3), ("slow", 0)])
+async def test_gates_that_wait_and_gates_that_do_not_decide_together(
+    serve: Serve, brokers: list[Broker], order: Any, password: str, code: int
+) -> None:
+    gates = [kind() for kind in order]
+    port = await serve(authenticators=gates)
+    next(gate for gate in gates if isinstance(gate, Passwords)).open.set()
+    wire = await Wire.open(port)
+    wire.send(connect("c", username="u", password=password))
+    assert await wire.packet() == (0x20, bytes([0, code]))
+    namespace = "at once" if order[0] is AtOnce else "u"  # the first one's answer counts
+    assert (brokers[0].session(namespace, "c") is not None) == (code == 0)
+
+
+@pytest.mark.parametrize("topic", ["fails", "hangs"])
+async def test_a_gate_that_cannot_decide_on_a_topic_says_not_authorized(serve: Serve, topic: str) -> None:
+    port = await serve(authorizers=[Namespaced()], gate_timeout_s=0.05)
+    wire = await Wire5.joined(port, "c")
+    assert (await wire.told(topic, "x")).reason == 0x87  # a reason that a PUBACK may carry
