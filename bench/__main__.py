@@ -1,6 +1,7 @@
 """`python -m bench`: every workload against every broker, in turns; prints ratios, writes JSON. `python -m bench report` makes
 docs/performance.md of it."""
 
+import signal
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -94,6 +95,7 @@ def main(context: click.Context, /, **options: Any) -> None:
 
 
 def _bench(choice: Choice) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # whatever runs is ended on the way out
     results = _measured(_plan(choice), LOOPS if choice.loops else BROKERS)
     file = choice.file or RESULTS / ("loops.json" if choice.loops else "latest.json")
     results.save(file)

@@ -33,7 +33,7 @@ class Gate:
     def __init__(self, user: str, password: str) -> None:
         self._users = {user: hashlib.sha256(password.encode()).digest()}
 
-    async def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
+    def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
         """Decide on one CONNECT."""
         known = self._users.get(request.username or "")
         if known is None or not hmac.compare_digest(hashlib.sha256(request.password or b"").digest(), known):

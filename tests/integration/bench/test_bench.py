@@ -1,6 +1,10 @@
 """The bench itself: a tiny workload against real brokers, so that it never rots; and its gates, tried on brokers that have none."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ from click.testing import CliRunner
 
 from bench.__main__ import main
 from bench.errors import NoResult, NotStarted
-from bench.measure import Scale, measure
+from bench.measure import ROOT, Scale, measure
 from bench.peers import Akela, Command, Place
 from bench.peers.mosquitto import Mosquitto
 from bench.peers.sink import Sink
@@ -79,3 +83,16 @@ def test_a_feature_that_a_peer_lacks_is_told() -> None:
 def test_a_broker_that_does_not_start_is_told_with_its_words() -> None:
     with pytest.raises(NotStarted, match=r"crashing did not start; it said: .*nowhere"), running(Crashing()):
         pass
+
+
+def test_a_bench_that_is_ended_leaves_no_broker_behind() -> None:
+    words = (sys.executable, "-m", "bench", "-w", "a", "-p", "mosquitto", "--seconds", "60")
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert any("ceiling: looking" in line for line in process.stderr)  # the first measurement follows
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
