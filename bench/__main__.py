@@ -19,7 +19,7 @@ from bench.measure import Scale
 from bench.peers import PEERS, Akela, Peer
 from bench.peers.sink import Sink
 from bench.report import write_page
-from bench.resources import raise_file_limit
+from bench.resources import end_children, raise_file_limit
 from bench.results import BROKERS, LOOPS, US, Results
 from bench.rounds import Plan, prepare, run
 from bench.workloads import WORKLOADS
@@ -96,7 +96,10 @@ def main(context: click.Context, /, **options: Any) -> None:
 
 def _bench(choice: Choice) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # whatever runs is ended on the way out
-    results = _measured(_plan(choice), LOOPS if choice.loops else BROKERS)
+    try:
+        results = _measured(_plan(choice), LOOPS if choice.loops else BROKERS)
+    finally:
+        end_children()
     file = choice.file or RESULTS / ("loops.json" if choice.loops else "latest.json")
     results.save(file)
     click.echo(_text(results))

@@ -1,7 +1,9 @@
 """What processes use, read from /proc; which core they are on. Linux; elsewhere nothing is pinned."""
 
+import contextlib
 import os
 import resource
+import signal
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -22,6 +24,15 @@ def cpu_seconds(pid: int) -> float:
     """User and system time that a process has used, with all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def end_children() -> None:
+    """Kill what this process has started and not yet ended: an interrupt may come while a start is half done."""
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(int(pid), signal.SIGKILL)
+                os.waitpid(int(pid), 0)
 
 
 def cores() -> tuple[set[int], set[int]]:
