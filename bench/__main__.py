@@ -18,6 +18,7 @@ from bench.machine import describe
 from bench.measure import Scale
 from bench.peers import PEERS, Akela, Peer
 from bench.peers.sink import Sink
+from bench.profile import check_profiler
 from bench.report import write_page
 from bench.resources import end_children, raise_file_limit
 from bench.results import BROKERS, LOOPS, US, Results
@@ -56,6 +57,7 @@ class Choice:
     loops: bool
     baseline: Path | None
     no_ceiling: bool
+    profile: Path | None
     file: Path | None
 
 
@@ -84,6 +86,10 @@ def _chosen(kind: str, words: tuple[str, ...], known: list[str]) -> list[str]:
 )
 @click.option("--no-ceiling", is_flag=True, help="Leave out the load generator's own ceiling.")
 @click.option(
+    "--profile", type=click.Path(file_okay=False, path_type=Path),
+    help="A directory: write flame graphs of the engine there. It is slower meanwhile.",
+)  # fmt: skip
+@click.option(
     "--json", "file", type=click.Path(dir_okay=False, path_type=Path),
     help="Where all numbers go. [bench/results/latest.json; with --loops: bench/results/loops.json]",
 )  # fmt: skip
@@ -97,7 +103,11 @@ def main(context: click.Context, /, **options: Any) -> None:
 def _bench(choice: Choice) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # whatever runs is ended on the way out
     try:
+        if choice.profile is not None:
+            check_profiler()
         results = _measured(_plan(choice), LOOPS if choice.loops else BROKERS)
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
     finally:
         end_children()
     file = choice.file or RESULTS / ("loops.json" if choice.loops else "latest.json")
@@ -116,7 +126,9 @@ def _plan(choice: Choice) -> Plan:
     others = [known[name] for name in _chosen("peer", choice.names, list(known)) if name != US]
     before = [Akela("baseline", choice.baseline)] if choice.baseline else []
     ceiling = [] if choice.no_ceiling or choice.loops else [Sink()]
-    scale = replace(size.scale, processes=choice.processes, seconds=choice.seconds or size.scale.seconds)
+    scale = replace(
+        size.scale, processes=choice.processes, seconds=choice.seconds or size.scale.seconds, profile=choice.profile
+    )
     return Plan(
         workloads=[WORKLOADS[key] for key in keys],
         peers=[known[US], *before, *others, *ceiling],

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bench.errors import NoResult
 from bench.peers.peer import Peer
+from bench.profile import profiled
 from bench.resources import cores
 from bench.running import running
 from bench.site import Site
@@ -33,6 +34,7 @@ class Scale:
     many: int = 10_000
     processes: int = 1
     limit_s: float = 60.0  # a peer that needs longer, connecting included, has no result
+    profile: Path | None = None  # directory for flame graphs of our engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,11 @@ def measure(peer: Peer, workload: Workload, scale: Scale) -> Numbers:
             loads = [stack.enter_context(_LoadProcess.started(site, index)) for index in range(processes)]
             for load in loads:
                 load.expect_ready(deadline)
-            for load in loads:
-                load.go()
-            answers = [load.answer(deadline) for load in loads]
+            graph = scale.profile and scale.profile / f"{peer.name}-{workload.key}-{scale.payload}.svg"
+            with profiled(peer, broker.pid, graph, scale.seconds):
+                for load in loads:
+                    load.go()
+                answers = [load.answer(deadline) for load in loads]
     together = max if workload.key == "i" else sum
     values = [float(together(column)) for column in zip(*(answer["values"] for answer in answers), strict=True)]
     return Numbers(values, max(a["load_cpu"] for a in answers), max(a["broker_cpu"] for a in answers))

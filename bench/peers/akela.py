@@ -44,5 +44,5 @@ class Akela:
         }  # fmt: skip
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
         return Command(
-            (sys.executable, str(ENGINE), *words), {"PYTHONPATH": str(self._directory)}, directory=self._directory
+            (sys.executable, "-P", str(ENGINE), *words), {"PYTHONPATH": str(self._directory)}, directory=self._directory
         )

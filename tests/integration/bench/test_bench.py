@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
-from bench.errors import NoResult, NotStarted
+from bench.errors import BenchError, NoResult, NotStarted
 from bench.measure import ROOT, Scale, measure
 from bench.peers import Akela, Command, Place
 from bench.peers.mosquitto import Mosquitto
@@ -64,6 +65,15 @@ def test_every_workload_gives_numbers(key: str) -> None:
 def test_several_load_processes_share_a_workload(key: str) -> None:
     scale = Scale(seconds=0.2, many=150, processes=2, limit_s=30.0)
     assert measure(Sink(), WORKLOADS[key], scale).values[0] > 0
+
+
+def test_a_profiler_that_may_not_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    py_spy = tmp_path / "py-spy"
+    py_spy.write_text("#!/bin/sh\necho 'Error: Permission Denied' >&2\nexit 1\n")
+    py_spy.chmod(0o755)
+    monkeypatch.setattr("bench.profile.PY_SPY", py_spy)
+    with pytest.raises(BenchError, match="py-spy: Error: Permission Denied"):
+        measure(Akela(), WORKLOADS["a"], replace(TINY, profile=tmp_path / "graphs"))
 
 
 def test_the_gates_of_akela_and_mosquitto_are_closed() -> None:
