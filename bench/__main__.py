@@ -158,16 +158,21 @@ def _measured(plan: Plan, kind: str) -> Results:
 
 def _text(results: Results) -> str:
     notes = table.Notes()
-    parts = [table.plain(table.lines(results, notes))]
-    grown = table.growth(results)
+    tables = ["better by, per second:\n" + table.plain(table.lines(results, notes))]
+    costs, grown = table.costs(results), table.growth(results)
+    if len(costs) > 1:
+        tables.append(
+            "per second of the broker's processor time, which neighbours do not change:\n" + table.plain(costs)
+        )
     if grown:
-        parts.append("cost per message as a multiple of the cost without others:\n" + table.plain(grown))
-    parts += [f"[{number}] {text}" for number, text in enumerate(notes.texts, 1)]
-    parts += [f"{name} took no part: {info.missing}" for name, info in results.peers.items() if info.missing]
-    parts += [
-        f"{name} lets through: {', '.join(info.open_gates)}" for name, info in results.peers.items() if info.open_gates
-    ]
-    return "\n\n".join(parts[:2]) + "\n" + "\n".join(parts[2:])
+        tables.append("cost per message as a multiple of the cost without others:\n" + table.plain(grown))
+    told = [f"[{number}] {text}" for number, text in enumerate(notes.texts, 1)]
+    for name, info in results.peers.items():
+        if info.missing:
+            told.append(f"{name} took no part: {info.missing}")
+        if info.open_gates:
+            told.append(f"{name} lets through: {', '.join(info.open_gates)}")
+    return "\n\n".join([*tables, "\n".join(told)] if told else tables)
 
 
 @main.command()

@@ -13,7 +13,7 @@ from bench.results import BROKERS, CEILING, LOOPS, Results
 PAGE: Final = "performance.md"
 CHART: Final = "performance.svg"
 NUMBERS: Final = {BROKERS: "performance.json", LOOPS: "performance-loops.json"}  # by the kind of run
-PARTS: Final = {BROKERS: ("machine", "peers", "ratios", "growth", "load"), LOOPS: ("loops",)}
+PARTS: Final = {BROKERS: ("machine", "peers", "ratios", "costs", "growth", "load"), LOOPS: ("loops",)}
 _PART: Final = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -52,6 +52,7 @@ def parts(results: Results) -> dict[str, str]:
         "machine": _machine(results),
         "peers": _peers(results, "broker"),
         "ratios": _ratios(results),
+        "costs": table.markdown(table.costs(results)),
         "growth": table.markdown(grown) if grown else "Not measured in this run.",
         "load": table.markdown(_load(results)),
     }

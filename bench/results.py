@@ -25,6 +25,10 @@ class Cell:
     broker_cpu: list[float] = field(default_factory=list)
     reason: str | None = None
 
+    def per_cpu(self) -> list[float]:
+        """Each round's value, divided by the broker's share of a core."""
+        return [value / share for value, share in zip(self.values, self.broker_cpu, strict=True)]
+
     @property
     def median(self) -> float | None:
         """Of the rounds."""
@@ -51,6 +55,16 @@ class Row:
             return None
         rounds = min(len(ours.values), len(theirs.values))
         return paired(ours.values[:rounds], theirs.values[:rounds], lower=self.lower)
+
+    def cost_ratio(self, peer: str) -> tuple[float, float, float] | None:
+        """The same of what the broker does per second of processor time: neighbours on its core do not count, nor does the number of its
+        threads, by which the kernel shares a busy core. None for what is no rate."""
+        found = self.ratio(peer)
+        ours, theirs = self.cells.get(US, Cell()), self.cells.get(peer, Cell())
+        if found is None or not self.unit.endswith("/s") or not all(ours.broker_cpu) or not all(theirs.broker_cpu):
+            return None
+        pairs = zip(ours.per_cpu(), theirs.per_cpu(), strict=False)
+        return paired(*zip(*pairs, strict=True), lower=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,26 @@ def cell(row: Row, peer: str, notes: Notes) -> str:
     """Us beside a peer: median ratio and its spread, or the number of the note that says why not."""
     found = row.ratio(peer)
     if found is not None:
-        middle, low, high = found
-        return f"{ratio(middle)}" + (f" ({ratio(low)} to {ratio(high)})" if low != high else "")
+        return spread(found)
     reason = row.cells.get(peer, Cell()).reason or row.cells.get(US, Cell()).reason
     return f"[{notes.number(reason)}]" if reason else "-"
+
+
+def spread(found: tuple[float, float, float]) -> str:
+    """Median, and the lowest and highest where they differ."""
+    middle, low, high = found
+    return f"{ratio(middle)}" + (f" ({ratio(low)} to {ratio(high)})" if low != high else "")
+
+
+def costs(results: Results) -> list[list[str]]:
+    """Head and rows of the ratios per second of the broker's processor time; rates only."""
+    peers = compared(results)
+    out = [["", "workload", *(f"{US}/{peer}" for peer in peers)]]
+    for row in results.rows:
+        found = [row.cost_ratio(peer) for peer in peers]
+        if any(found):
+            out.append([row.workload, title(row), *(spread(ratios) if ratios else "-" for ratios in found)])
+    return out
 
 
 def lines(results: Results, notes: Notes) -> list[list[str]]:

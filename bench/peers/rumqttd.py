@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 
 from bench import wire
 from bench.peers.install import pip, pip_version
@@ -48,8 +49,11 @@ class Rumqttd:
         return pip("iotcore", "iotcore")
 
     def version(self) -> str:
-        """iotcore's: the library inside tells none."""
-        return f"in iotcore {pip_version('iotcore')}"
+        """iotcore's, and that of the broker in its list of parts."""
+        parts = next((file for file in metadata.files("iotcore") or () if file.name.endswith(".cyclonedx.json")), None)
+        components = json.loads(parts.read_text())["components"] if parts else []
+        inner = next((part["version"] for part in components if part["name"] == "rumqttd"), "of unknown version")
+        return f"{inner} in iotcore {pip_version('iotcore')}"
 
     def command(self, place: Place) -> Command:
         """A Python process whose threads are Rust's."""

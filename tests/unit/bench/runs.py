@@ -16,7 +16,7 @@ def a_run() -> Results:
     }
     results.rows = [
         Row("a", "publish", 100, "", "messages/s", False, None, {
-            "akela": Cell([100.0, 300.0], [0.5, 0.7], [0.9, 1.0]), "fast": Cell([200.0, 100.0]),
+            "akela": Cell([100.0, 300.0], [0.5, 0.7], [0.9, 1.0]), "fast": Cell([200.0, 100.0], [0.1, 0.1], [1.0, 1.0]),
             "shy": Cell(reason="it cannot"), "ceiling": Cell([1000.0, 1000.0]),
         }),
         Row("i", "latency", 1024, "p50", "ms", True, None, {"akela": Cell([1.0, 1.0]), "fast": Cell([2.0, 4.0])}),

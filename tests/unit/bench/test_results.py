@@ -18,6 +18,14 @@ def test_less_is_better_where_the_row_says_so() -> None:
     assert paired([1.0], [4.0], lower=True) == (4.0, 4.0, 4.0)
 
 
+def test_a_cost_ratio_counts_processor_time_only() -> None:
+    row = Row("a", "publish", 100, "", "messages/s", lower=False)
+    row.cells = {"akela": Cell([100.0], broker_cpu=[0.5]), "greedy": Cell([150.0], broker_cpu=[1.0])}
+    assert row.cost_ratio("greedy") == pytest.approx((200 / 150,) * 3)
+    row.unit = "ms"
+    assert row.cost_ratio("greedy") is None
+
+
 def test_a_peer_that_failed_has_no_ratio() -> None:
     row = Row("a", "publish", 100, "", "messages/s", lower=False)
     row.cells = {"akela": Cell([1.0, 1.0]), "late": Cell([1.0], reason="it gave up in the second round")}
