@@ -69,6 +69,8 @@ class _Sink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Count or, for anything but a stream of equal PUBLISHes, look at each packet."""
+        if self in self._subscribers:
+            return  # it acknowledges, and nobody waits for that
         if not self._size:
             self._packets(data)
             return
