@@ -165,7 +165,7 @@ def _text(results: Results) -> str:
             "per second of the broker's processor time, which neighbours do not change:\n" + table.plain(costs)
         )
     if grown:
-        tables.append("cost per message as a multiple of the cost without others:\n" + table.plain(grown))
+        tables.append("processor time per message as a multiple of that without others:\n" + table.plain(grown))
     told = [f"[{number}] {text}" for number, text in enumerate(notes.texts, 1)]
     for name, info in results.peers.items():
         if info.missing:

@@ -1,5 +1,5 @@
-"""The chart of docs/performance.md: each peer's speed as a multiple of Akela's, on a logarithmic axis. A small SVG of its own; its
-colours are legible on light and on dark."""
+"""The chart of docs/performance.md: each peer's speed as a multiple of Akela's, on a logarithmic axis: per second of processor time
+where it is a rate. A small SVG of its own; its colours are legible on light and on dark."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def chart(results: Results) -> str:
     """The SVG, as text. Rows without any ratio are left out."""
     peers = table.compared(results)
     rows = [row for row in results.rows if row.growth is None and any(row.ratio(peer) for peer in peers)]
-    speeds = [1 / found[0] for row in rows for peer in peers if (found := row.ratio(peer))]
+    speeds = [1 / found[0] for row in rows for peer in peers if (found := _ratio(row, peer))]
     low, high = _decades(speeds)
     height = TOP + STEP * len(rows) + 40
     body = [_legend(peers), _axis(low, high, len(rows))]
@@ -37,6 +37,10 @@ def chart(results: Results) -> str:
         + "\n".join(body)
         + "\n</svg>\n"
     )
+
+
+def _ratio(row: Row, peer: str) -> tuple[float, float, float] | None:
+    return row.cost_ratio(peer) or row.ratio(peer)
 
 
 def _decades(speeds: Sequence[float]) -> tuple[int, int]:
@@ -54,7 +58,7 @@ def _x(speed: float, span: tuple[int, int]) -> float:
 
 def _legend(peers: Sequence[str]) -> str:
     out = [
-        '<text x="12" y="22">speed as a multiple of Akela\'s; left of the line: slower, later, or more memory</text>'
+        '<text x="12" y="22">per second of processor time, as a multiple of Akela\'s; left: slower, later, or more memory</text>'
     ]
     for number, peer in enumerate(peers):
         x = 12 + 110 * number
@@ -79,7 +83,7 @@ def _row(row: Row, peers: Sequence[str], y: float, span: tuple[int, int]) -> str
     text = escape(f"{row.workload}  {table.title(row)}")
     out = [f'<text x="12" y="{y + 4}">{text}</text>']
     for number, peer in enumerate(peers):
-        found = row.ratio(peer)
+        found = _ratio(row, peer)
         if found is not None:
             tip = escape(f"{peer}: {1 / found[0]:.2f} times Akela")
             x = _x(1 / found[0], span)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from bench.results import CEILING, US, Cell, Results, Row
+from bench.results import CEILING, US, Cell, Results, Row, paired
 
 
 class Notes:
@@ -85,7 +85,7 @@ def compared(results: Results) -> list[str]:
 
 
 def growth(results: Results) -> list[list[str]]:
-    """Head and rows of the growth check: the cost of a message among others, as a multiple of the cost without others."""
+    """Head and rows of the growth check: a message's processor time among others, as a multiple of that without others."""
     rows = [row for row in results.rows if row.growth is not None]
     alone = next((row for row in rows if row.growth == 0), None)
     if alone is None or len(rows) < 2:
@@ -102,8 +102,7 @@ def _cost(alone: Row, row: Row, peer: str) -> str:
     before, now = alone.cells.get(peer, Cell()), row.cells.get(peer, Cell())
     if before.median is None or now.median is None:
         return "-"
-    costs = sorted(a / b for a, b in zip(before.values, now.values, strict=False))
-    return ratio(costs[len(costs) // 2])
+    return spread(paired(before.per_cpu(), now.per_cpu(), lower=False))
 
 
 def _three(value: float) -> str:

@@ -20,7 +20,7 @@ def a_run() -> Results:
             "shy": Cell(reason="it cannot"), "ceiling": Cell([1000.0, 1000.0]),
         }),
         Row("i", "latency", 1024, "p50", "ms", True, None, {"akela": Cell([1.0, 1.0]), "fast": Cell([2.0, 4.0])}),
-        Row("n0", "cost, nobody else", 100, "", "messages/s", False, 0, {"akela": Cell([900.0, 900.0])}),
-        Row("n1", "cost, 1,000 other clients", 100, "", "messages/s", False, 1000, {"akela": Cell([600.0, 600.0])}),
+        Row("n0", "cost, nobody else", 100, "", "messages/s", False, 0, {"akela": Cell([900.0, 900.0], [0.1, 0.1], [1.0, 1.0])}),
+        Row("n1", "cost, 1,000 other clients", 100, "", "messages/s", False, 1000, {"akela": Cell([600.0, 300.0], [0.1, 0.1], [1.0, 0.5])}),
     ]  # fmt: skip
     return results

@@ -24,6 +24,12 @@ def test_each_row_shows_our_number_and_the_ratios() -> None:
     assert notes.texts == ["it cannot"]
 
 
+def test_costs_are_of_rates_only_and_per_processor_time() -> None:
+    head, *rows = table.costs(a_run())
+    assert head == ["", "workload", "akela/fast", "akela/shy"]
+    assert rows == [["a", "publish", "1.8 (0.56 to 3.0)", "-"]]
+
+
 def test_the_growth_check_is_a_multiple_of_the_cost_alone() -> None:
     assert table.growth(a_run()) == [
         ["other clients", "akela", "fast", "shy"],
@@ -48,7 +54,7 @@ def test_the_chart_has_a_point_per_ratio_and_follows_the_readers_colours() -> No
     text = chart(a_run())
     root = ET.fromstring(text)
     tips = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert tips == ["fast: 0.57 times Akela", "fast: 0.33 times Akela"]
+    assert tips == ["fast: 0.56 times Akela", "fast: 0.33 times Akela"]
     assert "prefers-color-scheme:dark" in text
 
 
