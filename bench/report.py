@@ -46,7 +46,8 @@ def filled(page: str, made: Mapping[str, str]) -> str:
 def parts(results: Results) -> dict[str, str]:
     """Every part that a run of this kind makes, by its name."""
     if results.kind == LOOPS:
-        return {"loops": f"{_machine(results)}\n\n{_ratios(results)}\n\n{_peers(results, 'event loop')}"}
+        tables = [_machine(results), table.markdown(table.costs(results)), _ratios(results)]
+        return {"loops": "\n\n".join([*tables, _peers(results, "event loop")])}
     grown = table.growth(results)
     return {
         "machine": _machine(results),
@@ -80,7 +81,7 @@ def _peers(results: Results, what: str) -> str:
         if name != CEILING:
             gates = f"open: {', '.join(info.open_gates)}" if info.open_gates else "refuse what they should"
             rows.append([name, info.version, f"took no part: {info.missing}" if info.missing else gates])
-    return table.markdown(rows)
+    return table.markdown(rows, left=3)
 
 
 def _load(results: Results) -> list[list[str]]:

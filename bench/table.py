@@ -122,8 +122,8 @@ def plain(table: Sequence[Sequence[str]]) -> str:
     )
 
 
-def markdown(table: Sequence[Sequence[str]]) -> str:
-    """A table for a page."""
+def markdown(table: Sequence[Sequence[str]], left: int = 2) -> str:
+    """A table for a page; the first `left` columns are texts."""
     head, *rest = table
-    rule = ["---"] * 2 + ["--:"] * (len(head) - 2)
+    rule = ["---"] * left + ["--:"] * max(0, len(head) - left)
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule[: len(head)], *rest))
