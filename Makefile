@@ -23,7 +23,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-bench
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/installed-dev
