@@ -267,6 +267,8 @@ class Connection:
                     return position
             elif self.session is not None and first == 0x40 and length == 2 and self.open:  # most acknowledgements
                 self.session.puback(data[body] << 8 | data[body + 1])
+            elif first == 0x62 and length == 2 and self.open:
+                incoming.released(data[body] << 8 | data[body + 1])
             else:
                 self._check_first(first)
                 self._HANDLERS[first >> 4](self, data[body:stop])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from broker.hooks import PublishHandler, Refused
 from broker.journal import Journal
@@ -20,6 +20,8 @@ from broker.stats import BrokerStats
 
 log = logging.getLogger(__name__)
 
+
+MAX_HEADS: Final = 4096  # beginnings of packets that are kept
 
 Published = tuple[str, bytes, bytes, int, bool]
 """(topic, the same encoded, payload, QoS, retain) of a message before anybody is chosen to get it."""
@@ -76,6 +78,7 @@ class Delivery:
         self.router = Router()
         self.retained = RetainedMessages(settings.max_retained, None if journal is None else journal.retained)
         self.receiver: Receiver | None = None
+        self._heads: dict[tuple[bytes, int], bytes] = {}
         self._settings = settings
         self._stats = stats
         self._clock = clock
@@ -94,11 +97,7 @@ class Delivery:
         matches = route.matches
         if matches is NOBODY:
             return 0
-        return self._deliver((route.topic, route.name, payload, qos, retain), said, matches, publisher)
-
-    def plainly(self, route: Route, payload: bytes, qos: int, said: Publication, publisher: Session | None) -> int:
-        """The same for a `plain` route whose matches hold, and a message that is not to be retained."""
-        return self._deliver((route.topic, route.name, payload, qos, False), said, route.matches, publisher)
+        return self.deliver((route.topic, route.name, payload, qos, retain), said, matches, publisher)
 
     def match(self, route: Route) -> None:
         """Find out anew who gets what is published to a topic."""
@@ -124,7 +123,7 @@ class Delivery:
         if exclude is not None:
             sessions = tuple(match for match in matches.sessions if match[0] is not exclude)
             matches = Matches(sessions, matches.groups)
-        return self._deliver((topic, topic.encode(), payload, qos, retain), said, matches, None)
+        return self.deliver((topic, topic.encode(), payload, qos, retain), said, matches, None)
 
     def send_retained(self, session: Session, subscription: Subscription) -> None:
         """What is retained and fits a new subscription [MQTT-3.3.1-6]."""
@@ -136,14 +135,17 @@ class Delivery:
             message = (name, kept.payload, level, True, None, kept.properties + own, kept.expires_s, None)
             self._guarded(session, topic, partial(session.deliver, message))
 
-    def _deliver(self, message: Published, said: Publication, matches: Matches, publisher: Session | None) -> int:
+    def deliver(  # noqa: PLR0912  the hot path: no calls
+        self, message: Published, said: Publication, matches: Matches, publisher: Session | None
+    ) -> int:
+        """Deliver to whom a topic matches; returns to how many."""
         if self.receiver is not None:
             return self._deliver_guarded(message, said, matches, publisher)
         _, name, payload, qos, _ = message
         # What is the same for everyone who gets it under its own name: QoS 0 by version, the others by version and QoS.
         old: bytes | None = None
         new: bytes | None = None
-        made: dict[int, tuple[Message, bytes, bytes]] = {}
+        made: dict[int, tuple[Message, bytes, bytes]] | None = None
         count = 0
         alike = said.expires_s is None
         for match in matches.sessions:
@@ -156,18 +158,24 @@ class Delivery:
             level = qos if qos < granted else granted
             if level:
                 key = connection.plain << 2 | level
+                made = made or {}
                 common = made.get(key) or made.setdefault(key, _made(name, payload, level, said, connection.plain))
                 if session.journal is not None or not session.push(connection, common):
                     session.deliver(common[0])
-            elif connection.plain != LEVEL_5:
+                continue
+            if connection.plain != LEVEL_5:
                 if old is None:
-                    old = publish_head(name, len(payload), qos=0, retain=False) + payload
-                connection.put(old)
+                    old = (self._heads.get((name, len(payload))) or self._head(name, len(payload))) + payload
+                packet = old
             else:
                 if new is None:
                     _, head, tail = _made(name, payload, 0, said, LEVEL_5)
                     new = head + tail
-                connection.put(new)
+                packet = new
+            if connection.dirty:
+                connection.outgoing.append(packet)
+            else:
+                connection.put(packet)
         for group in matches.groups:
             chosen = group.next()
             if chosen is not None:
@@ -176,10 +184,17 @@ class Delivery:
         self._stats.delivered += count
         return count
 
+    def _head(self, name: bytes, size: int) -> bytes:
+        """The beginning of a QoS 0 PUBLISH of MQTT 3.1.1, kept: as a rule it is the same for each message of a topic."""
+        if len(self._heads) >= MAX_HEADS:
+            self._heads.clear()
+        head = self._heads[name, size] = publish_head(name, size, qos=0, retain=False)
+        return head
+
     def _deliver_guarded(
         self, message: Published, said: Publication, matches: Matches, publisher: Session | None
     ) -> int:
-        """As `_deliver`, where a gate is asked for each delivery."""
+        """As `deliver`, where a gate is asked for each delivery."""
         chosen = [member for member in (group.next() for group in matches.groups) if member is not None]
         alone: list[Match] = [(one.session, one.qos, one.shown, options([one])) for one in chosen]
         count = 0

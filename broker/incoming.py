@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from broker.session import Session
 
 MAX_ROUTES: Final = 1024  # topics whose route a connection keeps
+_ACKNOWLEDGED: Final = (b"", b"\x40\x02", b"\x50\x02")  # by QoS: PUBACK, PUBREC of success, before the packet id
 
 
 class Pending:
@@ -64,7 +65,7 @@ class Incoming:
         self._held = 0  # QoS 1 messages among them
         self._unsettled = 0
 
-    def publish(self, first: int, data: bytes, at: int, stop: int) -> bool:  # noqa: PLR0912  the hot path: no calls
+    def publish(self, first: int, data: bytes, at: int, stop: int) -> bool:  # noqa: C901, PLR0912, PLR0915  the hot path: no calls
         """Handle one PUBLISH whose body is data[at:stop]; False: its permission is being looked up, handle it again then."""
         qos = first >> 1 & 3
         payload_at = at + 2 + (data[at] << 8 | data[at + 1]) if stop - at >= 2 else stop + 1
@@ -91,20 +92,24 @@ class Incoming:
             if route is None:
                 return False
         engine.stats.received += 1
-        delivery = engine.delivery
-        if qos != 1 or first & 1 or self._acks or not route.plain or route.version != delivery.router.version:
+        delivery, session = engine.delivery, connection.session
+        stored = qos == 2 and session is not None and session.journal is not None  # that its packet id is taken
+        if not qos or first & 1 or self._acks or stored or not route.plain or route.version != delivery.router.version:
             self._ordinary(route, data[payload_at:stop], qos, first & 1 == 1 and route.retain, packet_id, said)
+            return True
+        if qos == 2 and not self._expected(2, packet_id):
             return True
         count = 0
         if route.matches is not NOBODY:
-            count = delivery.plainly(route, data[payload_at:stop], 1, said, connection.session)
+            message = (route.topic, route.name, data[payload_at:stop], qos, False)
+            count = delivery.deliver(message, said, route.matches, session)
         if count or connection.level != LEVEL_5:
-            connection.outgoing.append(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+            connection.outgoing.append(_ACKNOWLEDGED[qos] + packet_id.to_bytes(2, "big"))
             if not connection.dirty:
                 connection.dirty = True
                 engine.flush_later(connection)
         else:
-            self._acknowledge(1, packet_id, Reason.NO_MATCHING_SUBSCRIBERS, None)
+            self._acknowledge(qos, packet_id, Reason.NO_MATCHING_SUBSCRIBERS, None)
         return True
 
     def keep(self, raw: bytes, route: Route) -> None:
@@ -148,7 +153,7 @@ class Incoming:
             session.journal.released(session, packet_id)
             session.when_stored(lambda: self._put_open(acknowledgement(Kind.PUBCOMP, packet_id)))
         elif known or connection.level != LEVEL_5:
-            connection.put(acknowledgement(Kind.PUBCOMP, packet_id))
+            connection.put(b"\x70\x02" + packet_id.to_bytes(2, "big"))
         else:
             unknown = Reason.PACKET_IDENTIFIER_NOT_FOUND
             connection.put(acknowledgement_5(Kind.PUBCOMP, packet_id, unknown, NONE))

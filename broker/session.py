@@ -202,7 +202,10 @@ class Session:
             packet_id = packet_id % MAX_PACKET_ID + 1
         self._next_id = packet_id
         inflight[packet_id], head, tail = made
-        connection.put(head + packet_id.to_bytes(2, "big") + tail)
+        if connection.dirty:
+            connection.outgoing.append(head + packet_id.to_bytes(2, "big") + tail)
+        else:
+            connection.put(head + packet_id.to_bytes(2, "big") + tail)
         return True
 
     def resume(self) -> None:
