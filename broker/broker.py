@@ -25,6 +25,7 @@ from broker.stats import BrokerStats
 from broker.sys_topics import SysTopics
 from broker.tap import Tap, Taps
 from broker.tls import TlsContexts, TlsError
+from broker.tls_link import TlsLink
 from broker.transport import Transport, WrappedTransport
 
 log = logging.getLogger(__name__)
@@ -238,14 +239,8 @@ class Broker:
     async def _listen(self, listener: Listener) -> None:
         try:
             contexts = None if listener.tls is None else TlsContexts(listener.tls)
-            kind = WrappedTransport if listener.websocket or listener.proxy_protocol else Transport
             server = await self.loop.create_server(
-                lambda: kind(self, listener),
-                listener.host,
-                listener.port,
-                backlog=1024,
-                ssl=None if contexts is None else contexts.server,
-                ssl_handshake_timeout=None if contexts is None else self.settings.connect_timeout_s,
+                lambda: self._protocol(listener, contexts), listener.host, listener.port, backlog=1024
             )
         except TlsError as error:
             raise BrokerStartError(listener.name, listener.host, listener.port, str(error)) from error
@@ -257,6 +252,13 @@ class Broker:
         if contexts is not None:
             self._contexts.append(contexts)
         self.addresses[listener.name] = server.sockets[0].getsockname()[:2]
+
+    def _protocol(self, listener: Listener, contexts: TlsContexts | None) -> asyncio.Protocol:
+        kind = WrappedTransport if listener.websocket or listener.proxy_protocol else Transport
+        transport = kind(self, listener)
+        if contexts is None:
+            return transport
+        return TlsLink(contexts.server, transport, self.settings.connect_timeout_s)
 
     async def _tick(self) -> None:
         while True:

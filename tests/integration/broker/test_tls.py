@@ -16,7 +16,7 @@ from broker.broker import Broker
 from broker.settings import BrokerSettings
 from tests.brokers import Serve
 from tests.certificates import Authority
-from tests.mqtt import Wire, connect
+from tests.mqtt import Wire, connect, publish, subscribe
 
 
 class ByCertificate:
@@ -160,3 +160,94 @@ async def test_who_speaks_no_tls_harms_nobody(serve: Serve, authority: Authority
     with socket.create_connection(("127.0.0.1", port)) as plain:
         plain.sendall(connect("c"))
         await hello(await open_tls(port, "localhost", context(authority)))
+
+
+async def test_records_cut_anywhere_and_joined_carry_the_same_messages(serve: Serve, authority: Authority) -> None:
+    port = await serve(listeners=(Listener(port=0, tls=Tls(authority.pair("localhost"))),))
+    wire = await Memory.connected(port, authority)
+    await wire.send(connect("c") + subscribe(("t", 1)), pieces=7)
+    assert await wire.read(9) == b"\x20\x02\x00\x00\x90\x03\x00\x0a\x01"
+    large = publish("t", "x" * 100_000, qos=0)
+    await wire.send(large + publish("t", "y"), pieces=300)
+    assert await wire.read(len(large) + 6) == large + publish("t", "y")
+    await wire.end()
+
+
+async def test_a_client_that_never_ends_its_handshake_is_let_go(serve: Serve, authority: Authority) -> None:
+    port = await serve(listeners=(Listener(port=0, tls=Tls(authority.pair("localhost"))),), connect_timeout_s=0.2)
+    silent, half = await Wire.open(port), await Wire.open(port)
+    half.send(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a ClientHello
+    await silent.closed()
+    await half.closed()
+
+
+async def test_a_client_that_ends_without_a_closing_alert_is_lost(serve: Serve, authority: Authority) -> None:
+    port = await serve(listeners=(Listener(port=0, tls=Tls(authority.pair("localhost"))),))
+    listener = await open_tls(port, "localhost", context(authority))
+    await hello(listener)
+    await listener.subscribed(("will", 0))
+    wire = await Memory.connected(port, authority)
+    await wire.send(connect("cut-off", will=("will", "gone", 0, False)))
+    await wire.read(4)
+    wire.writer.close()
+    assert (await listener.message()).payload == b"gone"
+
+
+class Memory:
+    """A TLS client whose records go out as the test cuts them."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: Authority) -> None:
+        self.reader, self.writer = reader, writer
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context(authority).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    @classmethod
+    async def connected(cls, port: int, authority: Authority) -> "Memory":
+        made = cls(*await asyncio.open_connection("127.0.0.1", port), authority)
+        while True:
+            try:
+                made.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await made.flush(pieces=5)
+                await made.more()
+            else:
+                await made.flush(pieces=1)
+                return made
+
+    async def send(self, data: bytes, pieces: int = 1) -> None:
+        self.tls.write(data)
+        await self.flush(pieces)
+
+    async def flush(self, pieces: int) -> None:
+        """Send what waits in so many pieces, each in a packet of its own as far as the socket lets us."""
+        data = self.outgoing.read()
+        size = max(len(data) // pieces, 1)
+        for start in range(0, len(data), size):
+            self.writer.write(data[start : start + size])
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
+    async def read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            try:
+                data += self.tls.read(count - len(data))
+            except ssl.SSLWantReadError:
+                await self.more()
+        return data
+
+    async def more(self) -> None:
+        async with asyncio.timeout(10):
+            received = await self.reader.read(65536)
+        assert received, "the server has closed"
+        self.incoming.write(received)
+
+    async def end(self) -> None:
+        """Say so, and wait for the server's end."""
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        await self.flush(pieces=1)
+        async with asyncio.timeout(10):
+            while received := await self.reader.read(65536):
+                self.incoming.write(received)
+        self.tls.unwrap()  # the server's own closing alert has come
