@@ -14,8 +14,12 @@ from pathlib import Path
 
 from broker import Accepted, Broker, BrokerSettings, ConnectRequest, Hooks, Listener, PublishGrant, Refused, Session
 from broker.hooks import SubscribeGrant
+from broker.process import prepare
 from broker.reasons import Reason
 from broker.tls import KeyPair, Tls
+
+
+MAX_CONNECTIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ async def _serve(options: argparse.Namespace) -> None:
     tls = Tls(KeyPair(options.certificate, options.key)) if options.certificate else None
     settings = BrokerSettings(
         listeners=(Listener(port=options.port, tls=tls),),
+        max_connections=prepare(MAX_CONNECTIONS),
         max_inflight=options.inflight,
         max_queued=options.queued,
         max_queued_bytes=options.queued * 1024,
