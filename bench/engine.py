@@ -18,7 +18,6 @@ from broker.process import prepare
 from broker.reasons import Reason
 from broker.tls import KeyPair, Tls
 
-
 MAX_CONNECTIONS = 100_000
 
 

@@ -15,7 +15,7 @@ from broker.engine import Engine
 from broker.errors import BrokerStartError
 from broker.hooks import Accepted, ConnectRequest, DetachCause, Hooks, Refused
 from broker.properties import Properties
-from broker.rates import ConnectRates
+from broker.rates import ClientRates, ConnectRates, SendRates, SharedRates
 from broker.reasons import Reason
 from broker.restoring import restore
 from broker.retained import Retained
@@ -51,6 +51,7 @@ class Broker:
         journal = None if self._durability is None else self._durability.journal
         self.engine = Engine(self.settings, self._hooks, self._flush_soon, self._later, time.monotonic, stats, journal)
         self._rates = ConnectRates(self.settings.connects_per_s, self.settings.connects_burst)
+        self._shared = SharedRates(_send_rates(self.settings))
         self._sys = SysTopics(self.engine)
         self._sys_s = 0.0  # when $SYS was published last
         self.tap: Tap | None = None  # hears every packet's bytes: `listen_in`
@@ -161,6 +162,10 @@ class Broker:
         if len(self._transports) > self.settings.max_connections or beyond or self._stopping:
             self.stats.busy_refused += 1
             transport.connection.close(DetachCause.HOST, Reason.SERVER_BUSY, "too many connections")
+
+    def client_rates(self) -> ClientRates | None:
+        """What bounds how fast a new client may send, if anything does."""
+        return ClientRates(self._shared, self.engine.clock()) if self._shared.rates.bounded else None
 
     def connects(self, transport: Transport) -> None:
         """The client's address is known: one that connects too often is closed at once."""
@@ -287,3 +292,9 @@ class Broker:
                 log.warning("stopping with unsettled messages; their senders will repeat them")
                 return
             await asyncio.sleep(0.01)
+
+
+def _send_rates(settings: BrokerSettings) -> SendRates:
+    return SendRates(
+        settings.messages_per_s, settings.bytes_per_s, settings.messages_per_s_address, settings.messages_per_s_account
+    )

@@ -80,6 +80,7 @@ class Engine:
             return
         session, present = self._session_for((accepted.namespace, client_id), accepted, request)
         session.principal = accepted.principal
+        session.account = accepted.account or accepted.namespace
         session.expiry_s = self._expiry(request)
         session.will = request.will
         session.connection = connection

@@ -65,6 +65,7 @@ class Accepted:
     principal: object  # the host's own; the engine carries it and never looks inside
     client_id: str | None = None  # in place of the one that the client sent
     properties: Properties = NONE  # for the CONNACK: authentication data, user properties, response information
+    account: str | None = None  # who else its messages count for, where that is bounded; None: its namespace
 
 
 @dataclass(frozen=True, slots=True)

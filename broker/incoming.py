@@ -93,7 +93,7 @@ class Incoming:
                 return False
         engine.stats.received += 1
         delivery, session = engine.delivery, connection.session
-        stored = qos == 2 and session.journal is not None  # type: ignore[union-attr]  that its packet id is taken
+        stored = qos == 2 and session is not None and session.journal is not None  # that its packet id is taken
         if not qos or first & 1 or self._acks or stored or not route.plain or route.version != delivery.router.version:
             self._ordinary(route, data[payload_at:stop], qos, first & 1 == 1 and route.retain, packet_id, said)
             return True

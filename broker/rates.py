@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 MAX_KNOWN: Final = 100_000  # addresses, or client ids, that are remembered; the longest unheard of go first
@@ -34,25 +35,88 @@ class TokenBucket:
         return True
 
 
+class Buckets:
+    """A bucket for each address, or account; the ones longest unheard of are forgotten, when they are full again as a rule."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._known: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def of(self, key: str, now_s: float) -> TokenBucket:
+        """The bucket of a key."""
+        bucket = self._known.get(key)
+        if bucket is None:
+            bucket = self._known[key] = TokenBucket(self._rate, self._burst, now_s)
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return bucket
+
+
 class ConnectRates:
     """How often each address connects. `per_s` 0: as often as it likes."""
 
     def __init__(self, per_s: float, burst: float) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._buckets = Buckets(per_s, burst) if per_s else None
 
     def allows(self, address: str, now_s: float) -> bool:
         """Whether one more connection from an address is within its rate."""
-        if not self._per_s:
-            return True
-        bucket = self._buckets.get(address)
-        if bucket is None:
-            bucket = self._buckets[address] = TokenBucket(self._per_s, self._burst, now_s)
-            if len(self._buckets) > MAX_KNOWN:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(address)
-        return bucket.take(now_s)
+        return self._buckets is None or self._buckets.of(address, now_s).take(now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SendRates:
+    """How much clients may send a second, on average: each by itself, and together with others. 0: no bound."""
+
+    messages_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    messages_per_s_address: float = 0.0
+    messages_per_s_account: float = 0.0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is any bound."""
+        return any((self.messages_per_s, self.bytes_per_s, self.messages_per_s_address, self.messages_per_s_account))
+
+
+class SharedRates:
+    """What clients of one address, and of one account, may send together."""
+
+    def __init__(self, rates: SendRates) -> None:
+        self.rates = rates
+        self.addresses = _buckets(rates.messages_per_s_address)
+        self.accounts = _buckets(rates.messages_per_s_account)
+
+
+class ClientRates:
+    """What one client has sent, against its own bounds and those that it shares."""
+
+    __slots__ = ("_bytes", "_messages", "_shared")
+
+    def __init__(self, shared: SharedRates, now_s: float) -> None:
+        rates = shared.rates
+        self._shared = shared
+        self._messages = _bucket(rates.messages_per_s, now_s)
+        self._bytes = _bucket(rates.bytes_per_s, now_s)
+
+    def charge(self, messages: int, size: int, address: str, account: str | None, now_s: float) -> float:
+        """Charge what was read; gives how long the client is to wait until all its debts are paid. `account`: None before it has one."""
+        addresses, accounts = self._shared.addresses, self._shared.accounts
+        return max(
+            0.0 if self._messages is None else self._messages.charge(messages, now_s),
+            0.0 if self._bytes is None else self._bytes.charge(size, now_s),
+            0.0 if addresses is None else addresses.of(address, now_s).charge(messages, now_s),
+            0.0 if accounts is None or account is None else accounts.of(account, now_s).charge(messages, now_s),
+        )
+
+
+def _bucket(rate: float, now_s: float) -> TokenBucket | None:
+    return TokenBucket(rate, max(rate, 1.0), now_s) if rate else None
+
+
+def _buckets(rate: float) -> Buckets | None:
+    return Buckets(rate, max(rate, 1.0)) if rate else None
 
 
 class Duels:

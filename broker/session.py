@@ -63,9 +63,9 @@ class Session:
     """One client's session, in the application's `namespace`. Hooks get it and may use what is public here."""
 
     __slots__ = (
-        "_engine", "_inflight", "_next_id", "_queued_bytes", "_queued_qos_0", "_released", "client_id", "connection", "detached_s",
-        "expiry_s", "incoming", "journal", "namespace", "pending", "principal", "queue", "received", "stored", "subscriptions", "ticket",
-        "will", "will_due_s", "window",
+        "_engine", "_inflight", "_next_id", "_queued_bytes", "_queued_qos_0", "_released", "account", "client_id", "connection",
+        "detached_s", "expiry_s", "incoming", "journal", "namespace", "pending", "principal", "queue", "received", "stored",
+        "subscriptions", "ticket", "will", "will_due_s", "window",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, namespace: str, client_id: str, principal: object) -> None:
@@ -73,6 +73,7 @@ class Session:
         self.namespace = namespace
         self.client_id = client_id
         self.principal = principal
+        self.account = namespace  # whose rate its messages count for
         self.expiry_s = 0.0  # how long it is kept without a connection; 0: it ends with the connection
         self.window = engine.settings.max_inflight
         self.connection: Connection | None = None

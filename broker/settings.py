@@ -34,6 +34,10 @@ class BrokerSettings:
     duel_window_s: float = 30.0
     duel_refusal_s: float = 30.0  # for how long
     messages_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
+    messages_per_s_address: float = 0.0  # of all clients of one address together. 0: no bound
+    messages_per_s_account: float = (
+        0.0  # of all clients that the host counts together (`Accepted.account`). 0: no bound
+    )
     bytes_per_s: float = 0.0  # of one client, on average; beyond, its bytes wait in TCP. 0: no bound
     store: Path | None = None  # file of sessions, their queues and retained messages; None: they end with the process
     max_store_bytes: int = 4 * 1024 * 1024 * 1024  # of that file; beyond, what has to be stored is refused

@@ -14,7 +14,7 @@ from broker import proxy_protocol
 from broker.connection import Connection
 from broker.errors import RemoteProtocolError
 from broker.hooks import ConnectRequest, DetachCause, Peer
-from broker.rates import TokenBucket
+from broker.rates import ClientRates
 from broker.reasons import Reason
 from broker.settings import Listener
 from broker.websocket import WebSocketFraming
@@ -28,15 +28,11 @@ MAX_THROTTLE_S: Final = 5.0  # at a time; a debt beyond is waited for in the nex
 LINGER_S: Final = 2.0  # how long a client that is closed may take to read the last bytes
 
 
-def _bucket(rate: float, now_s: float) -> TokenBucket | None:
-    return TokenBucket(rate, max(rate, 1.0), now_s) if rate else None
-
-
 class Transport(asyncio.Protocol):
     """asyncio's side of one connection."""
 
     __slots__ = (
-        "_broker", "_bytes", "_closed_s", "_framing", "_head", "_messages", "_now", "_rated", "_stats", "_throttled", "_transport",
+        "_broker", "_closed_s", "_framing", "_head", "_now", "_rates", "_stats", "_throttled", "_transport",
         "connection", "listener",
     )  # fmt: skip
 
@@ -47,10 +43,7 @@ class Transport(asyncio.Protocol):
         self._head: bytes | None = b"" if listener.proxy_protocol else None  # until the PROXY header is whole
         self._now = broker.engine.clock
         self._closed_s: float | None = None
-        settings, now_s = broker.settings, self._now()
-        self._messages = _bucket(settings.messages_per_s, now_s)
-        self._bytes = _bucket(settings.bytes_per_s, now_s)
-        self._rated = self._messages is not None or self._bytes is not None
+        self._rates = broker.client_rates()
         self._throttled = False
         self._stats = broker.engine.stats
 
@@ -73,19 +66,18 @@ class Transport(asyncio.Protocol):
         stats.bytes_received += len(data)
         if self._broker.tap is not None:
             self._broker.tap.read(self.connection, data)
-        if self._rated:
+        if self._rates is not None:
             before = stats.received
             self.connection.receive_data(data, now_s)
-            self._throttle(stats.received - before, len(data), now_s)
+            self._throttle(self._rates, stats.received - before, len(data))
         else:
             self.connection.receive_data(data, now_s)
 
-    def _throttle(self, messages: int, size: int, now_s: float) -> None:
+    def _throttle(self, rates: ClientRates, messages: int, size: int) -> None:
         """Read no more until what the client has sent is within its rates."""
-        wait_s = max(
-            0.0 if self._messages is None else self._messages.charge(messages, now_s),
-            0.0 if self._bytes is None else self._bytes.charge(size, now_s),
-        )
+        session, peer = self.connection.session, self.connection.peer
+        account = None if session is None else session.account
+        wait_s = rates.charge(messages, size, peer.address, account, self._now())
         if wait_s and not self._throttled and not self._transport.is_closing():
             self._broker.stats.throttled += 1
             self._throttled = True

@@ -91,7 +91,7 @@ class Gate:
         verdict = admit_operator(user, password, await self._tokens.load(number), datetime.now(UTC))
         if isinstance(verdict, Refused):
             return verdict
-        return Accepted(operator_namespace(verdict.tenant, verdict.user), verdict)
+        return Accepted(operator_namespace(verdict.tenant, verdict.user), verdict, account=verdict.tenant)
 
     async def _endpoint(self, app: str, password: bytes, client_id: str) -> Accepted | Refused:
         entry = self._catalog.entry(app)
@@ -106,7 +106,7 @@ class Gate:
         if isinstance(verdict, Refused):
             return verdict
         await self._admit(entry.application, verdict, stored)
-        return Accepted(app, verdict.endpoint)
+        return Accepted(app, verdict.endpoint, account=verdict.endpoint.tenant)
 
     async def _admit(self, application: Application, admitted: Admitted, stored: Document | None) -> None:
         endpoint = admitted.endpoint

@@ -114,6 +114,8 @@ class OperationsServer:
             connects_burst=settings.connects_burst,
             messages_per_s=settings.messages_per_s,
             bytes_per_s=settings.bytes_per_s,
+            messages_per_s_address=settings.messages_per_s_address,
+            messages_per_s_account=settings.messages_per_s_tenant,
             max_queued=settings.max_queued,
             max_subscriptions=settings.max_subscriptions,
         )

@@ -48,6 +48,16 @@ class OperationsSettings(CommonSettings):
     bytes_per_s: float = Field(
         default=0, ge=0, description="bytes of one client a second, on average; beyond, it waits. 0: no bound"
     )
+    messages_per_s_address: float = Field(
+        default=0,
+        ge=0,
+        description="messages of one address a second, all its clients together; beyond, they wait. 0: no bound",
+    )
+    messages_per_s_tenant: float = Field(
+        default=0,
+        ge=0,
+        description="messages of one tenant a second on this server; beyond, its clients wait. 0: no bound",
+    )
     max_queued: int = Field(default=1000, ge=1, description="messages waiting for one session")
     max_subscriptions: int = Field(default=100, ge=1, description="subscriptions of one session")
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+from collections import Counter
 
 import pytest
 
-from broker import Broker
+from broker import Accepted, Broker, ConnectRequest
 from broker.errors import BrokerStartError
 from broker.proxy_protocol import SIGNATURE
+from broker.rates import ClientRates, SendRates, SharedRates
 from broker.settings import BrokerSettings, Listener
 from tests.brokers import Serve, metric
 from tests.mqtt import Wire, connect, puback, publish, subscribe
@@ -218,3 +220,43 @@ async def test_who_sends_too_fast_waits_and_loses_nothing(
         assert message.payload == str(number).encode()
         listener.send(puback(message.packet_id))
     assert metric(brokers[0], "throttled_total") >= 1
+
+
+class ByAccount:
+    """Whose rate a client's messages count for is its user name."""
+
+    name = "by account"
+
+    def authenticate(self, request: ConnectRequest) -> Accepted:
+        return Accepted("", None, account=request.username)
+
+
+@pytest.mark.parametrize("bound", ["messages_per_s_address", "messages_per_s_account"])
+async def test_clients_that_are_counted_together_wait_together(serve: Serve, brokers: list[Broker], bound: str) -> None:
+    port = await serve(authenticators=[ByAccount()], **{bound: 50.0})
+    listener = await Wire.connected(port, connect("listener", username="another"))
+    await listener.subscribed(("t", 0))
+    free = await Wire.connected(port, connect("free", username="another"))
+    together = []
+    for name in ("one", "two"):
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)))
+        wire.send(connect(name, username="account"))
+        assert await wire.packet() == (0x20, b"\x00\x00")
+        together.append(wire)
+    for number in range(40):  # each by itself is within the rate
+        for wire in together:
+            wire.send(publish("t", str(number), qos=1, packet_id=number + 1))
+            await wire.flushed()
+    await free.quiet()  # at another address, of another account: it is not held up
+    counts = Counter([(await listener.message()).payload for _ in range(80)])
+    assert counts == {str(number).encode(): 2 for number in range(40)}
+    assert metric(brokers[0], "throttled_total") >= 1
+
+
+def test_a_debt_is_one_s_own_its_address_s_and_its_account_s() -> None:
+    shared = SharedRates(SendRates(messages_per_s_address=10, messages_per_s_account=5))
+    one, two = ClientRates(shared, 0.0), ClientRates(shared, 0.0)
+    assert one.charge(5, 0, "a", "x", 0.0) == 0
+    assert two.charge(5, 0, "b", "x", 0.0) == pytest.approx(1.0)  # its account has 5 too many
+    assert two.charge(5, 0, "a", None, 0.0) == 0  # its address has none left and owes none
+    assert two.charge(5, 0, "a", None, 0.0) == pytest.approx(0.5)
