@@ -101,15 +101,12 @@ def main(context: click.Context, /, **options: Any) -> None:
 
 
 def _bench(choice: Choice) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # whatever runs is ended on the way out
     try:
         if choice.profile is not None:
             check_profiler()
         results = _measured(_plan(choice), LOOPS if choice.loops else BROKERS)
     except BenchError as error:
         raise click.ClickException(str(error)) from error
-    finally:
-        end_children()
     file = choice.file or RESULTS / ("loops.json" if choice.loops else "latest.json")
     results.save(file)
     click.echo(_text(results))
@@ -192,5 +189,14 @@ def report(file: Path, docs: Path) -> None:
         raise click.ClickException(str(error)) from error
 
 
+def _process() -> None:
+    """The bench as a process of its own: whatever it has started is ended on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        main()
+    finally:
+        end_children()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _process()

@@ -29,8 +29,11 @@ def cpu_seconds(pid: int) -> float:
 
 def end_children() -> None:
     """Kill what this process has started and not yet ended: an interrupt may come while a start is half done."""
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
+    for task in list(Path("/proc/self/task").iterdir()):
+        children = []
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            children = (task / "children").read_text().split()
+        for pid in children:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(int(pid), signal.SIGKILL)
                 os.waitpid(int(pid), 0)
