@@ -60,17 +60,30 @@ class AkelaClient:
         """Make something. Raises: ApiError, NotReachableError."""
         return self._call("POST", path, body)
 
-    def put(self, path: str, body: Json) -> Json:
-        """Set something. Raises: ApiError, NotReachableError."""
-        return self._call("PUT", path, body)
+    def put(self, path: str, body: Json, *, etag: str | None = None) -> Json:
+        """Set something. `etag`: the revision that is meant; left out, the present one. Raises: ApiError, NotReachableError."""
+        return self._call("PUT", path, body, etag=etag or self.etag(path))
 
-    def patch(self, path: str, body: Json) -> Json:
-        """Change something. Raises: ApiError, NotReachableError."""
-        return self._call("PATCH", path, body)
+    def patch(self, path: str, body: Json, *, etag: str | None = None) -> Json:
+        """Change something by a JSON merge patch. Raises: ApiError, NotReachableError."""
+        return self._call("PATCH", path, body, etag=etag or self.etag(path))
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, etag: str | None = None) -> None:
         """Delete something. Raises: ApiError, NotReachableError."""
-        self._call("DELETE", path)
+        self._call("DELETE", path, etag=etag or self.etag(path))
+
+    def act(self, path: str, action: str, *, etag: str | None = None) -> Json:
+        """Do something to what is at `path`: POST {path}/{action}. Raises: ApiError, NotReachableError."""
+        return self._call("POST", f"{path}/{action}", etag=etag or self.etag(path))
+
+    def etag(self, path: str) -> str | None:
+        """The ETag of what is at `path`; None when nothing is. Raises: ApiError, NotReachableError."""
+        response = self._tried("GET", path)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        _value(response)
+        etag: str | None = response.headers.get("etag")
+        return etag
 
     def every(self, path: str, **query: Json) -> Iterator[Json]:
         """All rows of a list, page by page. Raises: ApiError, NotReachableError."""
@@ -98,14 +111,30 @@ class AkelaClient:
                 return token
         raise ApiError(404, f"no application {name!r}; `akela app list` shows those that there are")
 
-    def _call(self, method: str, path: str, body: Json = None, query: Mapping[str, Json] | None = None) -> Json:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        query: Mapping[str, Json] | None = None,
+        etag: str | None = None,
+    ) -> Json:
+        return _value(self._tried(method, path, body, query, etag))
+
+    def _tried(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        query: Mapping[str, Json] | None = None,
+        etag: str | None = None,
+    ) -> httpx.Response:
         url = f"{self.api}/api/v1{path}"
         params = {name: value for name, value in (query or {}).items() if value is not None}
         tries = READ_TRIES if method == "GET" else 1
         for attempt in range(tries):
             try:
-                response = self._send(method, url, body, params)
-                break
+                return self._send(method, url, body, params, {} if etag is None else {"If-Match": etag})
             except httpx.HTTPError as error:
                 if attempt == tries - 1:
                     reason = str(error) or type(error).__name__
@@ -113,13 +142,15 @@ class AkelaClient:
                         f"{self.api} does not answer ({reason}); is it the right address, and is Akela up?"
                     ) from error
                 time.sleep(RETRY_S)
-        return _value(response)
+        raise AssertionError("the last try returns or raises")
 
-    def _send(self, method: str, url: str, body: Json, params: Mapping[str, Json]) -> httpx.Response:
+    def _send(
+        self, method: str, url: str, body: Json, params: Mapping[str, Json], headers: Mapping[str, str]
+    ) -> httpx.Response:
         json = {} if body is None else {"json": body}
-        response = self._http.request(method, url, params=params or None, **json)
+        response = self._http.request(method, url, params=params or None, headers=headers, **json)
         if response.status_code == httpx.codes.TEMPORARY_REDIRECT:  # a standby: the active server is over there
-            response = self._http.request(method, response.headers["location"], **json)
+            response = self._http.request(method, response.headers["location"], headers=headers, **json)
         return response
 
 

@@ -160,7 +160,7 @@ def _spellings(key: str) -> str:
 # Every key of every server: the environment is shared by all of them on one machine.
 ALL_KEYS: Final = frozenset(CommonSettings.model_fields) | {
     "id", "index", "mqtt_port", "ws_port", "tls_port", "tls_cert", "tls_key", "tls_client_ca", "admin_port", "max_payload",
-    "api_port", "boot_port", "boot_admin_port", "control_admin_port",
+    "api_port", "api_rate", "api_burst", "boot_port", "boot_admin_port", "control_admin_port",
     "admin_user", "admin_password", "boot_ttl", "operations",
 }  # fmt: skip
 

@@ -11,23 +11,22 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from akela import __version__
 from akela.admin import AdminServer
 from akela.coordination import Election, Registration, Role, Standing, open_coordination
 from akela.documents import model
+from akela.documents.base import DocumentError
 from akela.documents.changelog import ChangeLog, FencedError
 from akela.documents.model import DatabaseError
 from akela.errors import ServerError
 from akela.http_server import HttpServer
 from akela.lifecycle import Stopper
-from control import problems
-from control.bodies import CheckedBodies
+from control.api import api
 from control.core import Core
 from control.events import ChangeEvents
-from control.resources import accounts, applications, configurations, endpoints, observed, schemas
+from control.resources import signin
 from control.settings import ControlSettings
 
 log = logging.getLogger(__name__)
@@ -36,27 +35,16 @@ START_TIMEOUT_S: Final = 30.0
 RETRY_S: Final = 0.2
 
 
-def api(core: Core) -> FastAPI:
-    """The REST API over `core`."""
-    app = FastAPI(
-        title="Akela Control",
-        version=__version__,
-        description="Manages tenants, applications, schemas, configuration and endpoints. Errors are `application/problem+json`.",
-    )
-    app.state.core = core
-    app.add_middleware(CheckedBodies)
-    problems.install(app)
-    for resource in (accounts, applications, schemas, configurations, endpoints, observed):
-        app.include_router(resource.router)
-    return app
-
-
 class ControlServer:
     """One Control server."""
 
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
-        self._core = Core()
+        self._core = Core(
+            cursor_key=settings.require_cluster_secret().encode(),
+            rate_per_s=settings.api_rate,
+            burst=settings.api_burst,
+        )
         self._coordination = open_coordination(
             zookeeper=settings.zookeeper, directory=settings.data, cluster=settings.cluster
         )
@@ -105,6 +93,8 @@ class ControlServer:
         while True:
             try:
                 return await asyncio.to_thread(model.ensure_indexes)
+            except DocumentError as error:
+                raise ServerError(str(error)) from error
             except DatabaseError as error:
                 if time.monotonic() > deadline_s:
                     raise ServerError(
@@ -133,6 +123,7 @@ class ControlServer:
             try:
                 changes = ChangeLog(leadership.epoch)
                 await asyncio.to_thread(changes.resume)
+                await asyncio.to_thread(model.upgrade_stored)
                 self._core.log = changes
                 await asyncio.to_thread(self._make_first_user)
             except (FencedError, DatabaseError) as error:
@@ -153,7 +144,7 @@ class ControlServer:
     def _make_first_user(self) -> None:
         given = self._settings.admin_password
         password = given.get_secret_value() if given is not None else secrets.token_urlsafe(12)
-        made = accounts.first_user(self._core, self._settings.admin_user, password)
+        made = signin.first_user(self._core, self._settings.admin_user, password)
         if made and given is None:
             print(f"first login: user {self._settings.admin_user}, password {password}", flush=True)  # noqa: T201
 

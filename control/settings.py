@@ -17,6 +17,10 @@ class ControlSettings(CommonSettings):
     )
     api_port: int = Field(default=8080, ge=1, le=65535, description="REST port")
     control_admin_port: int = Field(default=9103, ge=1, le=65535, description="admin HTTP port")
+    api_rate: float = Field(
+        default=1000, ge=0, le=1_000_000, description="requests per second of one API token, on average (0: no bound)"
+    )
+    api_burst: int = Field(default=2000, ge=1, le=1_000_000, description="requests of one API token at once")
     admin_user: str = Field(
         default="admin", pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="first user, made when there is none"
     )

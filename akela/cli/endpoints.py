@@ -55,7 +55,7 @@ def show(session: Session, app: str, ep: str) -> None:
 @api_options
 def revoke(session: Session, app: str, ep: str) -> None:
     """Shut an endpoint out: it is disconnected at once, and stays out until it is restored."""
-    session.client.post(f"{_path(session, app)}/{ep}/revoke")
+    session.client.act(f"{_path(session, app)}/{ep}", "revoke")
     session.done(f"endpoint {ep} revoked")
 
 
@@ -65,7 +65,7 @@ def revoke(session: Session, app: str, ep: str) -> None:
 @api_options
 def restore(session: Session, app: str, ep: str) -> None:
     """Lift a revocation."""
-    session.client.post(f"{_path(session, app)}/{ep}/restore")
+    session.client.act(f"{_path(session, app)}/{ep}", "restore")
     session.done(f"endpoint {ep} restored")
 
 

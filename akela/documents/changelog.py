@@ -23,15 +23,13 @@ from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from akela.documents.model import KINDS, Change, Content, check
+from akela.documents.model import DEPENDENTS, KINDS, Change, Content, check
 from akela.errors import AkelaError
 
 log = logging.getLogger(__name__)
 
 HEAD: Final = "changes"
-ENDPOINT_FIELDS: Final = ("tenant", "credentials", "revoked")  # of an endpoint: what Control owns
-# What goes with an application: collections whose documents carry its token.
-DEPENDENTS: Final = ("schema", "configuration", "endpoint")
+ENDPOINT_FIELDS: Final = ("tenant", "credentials", "revoked", "server_profile")  # of an endpoint: what Control owns
 
 
 class FencedError(AkelaError):
@@ -65,7 +63,7 @@ class ChangeLog:
     """Writes under one epoch; make a new one for each leadership."""
 
     def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
+        self._epoch = self.epoch = epoch
         self._changes: Collection[Content] = Change.collection()
         self._heads: Collection[Content] = self._changes.database["heads"]
 
@@ -181,7 +179,7 @@ def apply_change(change: Mapping[str, Any]) -> StaleError | ExistsError | None:
         return None
     condition = {"_id": target, "rev": change["before_rev"]}
     try:
-        matched = collection.update_one(condition, {"$set": _owned(change)}).matched_count
+        matched = _replace(collection, condition, change)
     except DuplicateKeyError:
         return ExistsError(f"{change['kind']} {target}: its name is taken")
     if matched == 0:
@@ -191,11 +189,13 @@ def apply_change(change: Mapping[str, Any]) -> StaleError | ExistsError | None:
     return None
 
 
-def _owned(change: Mapping[str, Any]) -> Content:
-    after = {key: value for key, value in change["after"].items() if key != "_id"}
-    if change["kind"] == "endpoint":
-        return {key: after[key] for key in (*ENDPOINT_FIELDS, "rev") if key in after}
-    return after
+def _replace(collection: Collection[Content], condition: Content, change: Mapping[str, Any]) -> int:
+    """Write the whole, which keeps times as times also in the embedded database; of an endpoint only what Control owns."""
+    after: Content = change["after"]
+    if change["kind"] != "endpoint":
+        return collection.replace_one(condition, after).matched_count
+    owned = {key: after[key] for key in (*ENDPOINT_FIELDS, "rev") if key in after}
+    return collection.update_one(condition, {"$set": owned}).matched_count
 
 
 def _delete(collection: Collection[Content], change: Mapping[str, Any]) -> StaleError | None:
@@ -209,6 +209,8 @@ def _delete(collection: Collection[Content], change: Mapping[str, Any]) -> Stale
     ):  # many documents, one change: each step repeats harmlessly, the application goes last
         for kind in DEPENDENTS:
             KINDS[kind].collection().delete_many({"app": change["target"]})
+    elif change["kind"] == "configuration":
+        KINDS["configuration-version"].collection().delete_many({"layer": change["target"]})
     collection.delete_one({"_id": change["target"], "rev": change["before_rev"]})
     return None
 

@@ -11,11 +11,12 @@ from akela.documents.model import Content
 from control.core import ADMINS, PLATFORM, Calling, Paging, Server, page_answer
 from control.problems import not_found
 from control.resources.schemas import newest
+from control.route import Route
 
-router = APIRouter(prefix="/api/v1", tags=["observed"])
+router = APIRouter(prefix="/api/v1", tags=["observed"], route_class=Route)
 
 Stream = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-MASKED = frozenset({"password", "hash", "claim_secrets", "credentials"})
+MASKED = frozenset({"password", "hash", "claim_secrets", "credentials", "secret"})
 
 
 @router.get("/applications/{app}/streams/{stream}/records")

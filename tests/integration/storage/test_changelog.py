@@ -136,7 +136,7 @@ def test_deleting_an_application_is_finished_with_all_that_hangs_on_it(step: int
     app = {"_id": "app2", "tenant": "t", "name": "demo", "trust": "open", "claim_secrets": [], "default_stream": "values",
            "created": datetime.now(UTC), "format": 1, "rev": 1}  # fmt: skip
     model.KINDS["application"].collection().insert_one(dict(app))
-    for kind in changelog.DEPENDENTS:
+    for kind in model.DEPENDENTS:
         model.KINDS[kind].collection().insert_many(
             [
                 {"_id": f"app2/{n}", "app": "app2", "ep": str(n), "kind": kind, "name": str(n), "version": n}
@@ -151,7 +151,7 @@ def test_deleting_an_application_is_finished_with_all_that_hangs_on_it(step: int
         leader(2)
     EXECUTIONER.left = -1
     assert model.find("application", "app2") is None
-    for kind in changelog.DEPENDENTS:
+    for kind in model.DEPENDENTS:
         assert [doc["_id"] for doc in model.KINDS[kind].collection().find({})] == ["zzzz/1"]
 
 
