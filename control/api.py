@@ -64,7 +64,7 @@ def api(core: Core) -> FastAPI:
     )
     app.state.core = core
     app.add_middleware(CheckedBodies)
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestIds, failed=problems.failed)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -76,7 +76,7 @@ def write(
     moment = now()
     content = {
         "_id": f"{app}/{name}", "app": app, "tenant": caller.tenant, "name": name, "changed": moment,
-        "created": moment if before is None else before["created"],
+        "created": moment if before is None else before.get("created"),
     } | settings.model_dump(mode="json", exclude={"name"})  # fmt: skip
     for hidden in definition.hidden & content.keys():
         if content[hidden] is None and before is not None:
@@ -162,6 +162,8 @@ def _changing(router: APIRouter, definition: Definition) -> None:
         core.application(caller, app, DEVELOPERS)
         found = find(definition, app, name)
         check_match(found, if_match)
+        if definition.builtin is not None and name == definition.builtin["name"]:
+            definition.rule(app, found, found)  # tells why it does not change
         settings = patched(definition.settings, fields_of(definition.settings, found), body)
         made = write(definition, core, caller, app, name, settings, found)
         return reply(shown(definition, made), made)

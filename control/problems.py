@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from akela.contract.errors import ContractError
 from akela.documents.base import DocumentError
@@ -95,7 +97,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(request))
+        return answer(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(NotActiveError)
     def standby(request: Request, error: NotActiveError) -> Response:
@@ -129,10 +134,20 @@ def _install_storage(app: FastAPI) -> None:
         log.warning("the database fails", extra={"error": str(error)[:200], "request": request_id()})
         return answer(503, "the database does not answer; try again", headers={"Retry-After": "1"})
 
-    @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> Response:
-        log.error("a request failed", exc_info=error, extra={"path": request.url.path, "request": request_id()})
-        return answer(500, "the server failed; its log says why")
+
+async def failed(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
+    """Answer for what nobody foresaw: the log says what, the answer only that."""
+    log.error("a request failed", exc_info=error, extra={"path": scope["path"], "request": request_id()})
+    await answer(500, "the server failed; its log says why")(scope, receive, send)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of a path: of all its routes, where Starlette names the first one's."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)
 
 
 def _path(location: Sequence[int | str]) -> str:

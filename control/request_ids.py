@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Final
 
@@ -16,6 +17,8 @@ HEADER: Final = "X-Request-Id"
 _GOOD: Final = re.compile(
     r"[A-Za-z0-9._:/+=-]{1,128}"
 )  # what is none of these is replaced, so that no log line can be forged
+Failed = Callable[[Scope, Receive, Send, Exception], Awaitable[None]]
+
 _current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
@@ -25,10 +28,14 @@ def request_id() -> str:
 
 
 class RequestIds:
-    """ASGI middleware, the outermost: also logs one line for each write and each failure."""
+    """ASGI middleware, the outermost: also logs one line for each write and each failure.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `failed` answers for an exception that nobody foresaw; raised any further it would cost the client its connection.
+    """
+
+    def __init__(self, app: ASGIApp, failed: Failed) -> None:
         self._app = app
+        self._failed = failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request its id, answer with it."""
@@ -39,15 +46,22 @@ class RequestIds:
         number = given if _GOOD.fullmatch(given) else secrets.token_hex(8)
         began_s = time.monotonic()
         token = _current.set(number)
+        started = False
 
         async def sending(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message)[HEADER] = number
                 _tell(scope, message["status"], number, time.monotonic() - began_s)
             await send(message)
 
         try:
             await self._app(scope, receive, sending)
+        except Exception as error:
+            if started:
+                raise
+            await self._failed(scope, receive, sending, error)
         finally:
             _current.reset(token)
 

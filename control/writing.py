@@ -3,7 +3,7 @@
 A PATCH body is checked by a model made of the PUT body's: every field may be left out, and null stands for its default.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Body as RequestBody
@@ -41,10 +41,9 @@ def takes_patch(model: type[BaseModel]) -> Callable[[F], F]:
     return typed
 
 
-def patched(model: type[B], present: BaseModel, patch: BaseModel) -> B:
+def patched(model: type[B], present: Mapping[str, Any], patch: BaseModel) -> B:
     """`present` with the merge patch applied. Raises: Problem 422 with the path of each wrong field."""
-    changes = patch.model_dump(mode="json", exclude_unset=True)
-    target = apply(present.model_dump(mode="json"), changes)
+    target = apply(present, patch.model_dump(mode="json", exclude_unset=True))
     try:
         return model.model_validate(target)
     except ValidationError as error:
@@ -52,6 +51,6 @@ def patched(model: type[B], present: BaseModel, patch: BaseModel) -> B:
         raise Problem(422, "what the patch makes breaks the schema", found) from error
 
 
-def fields_of(model: type[B], document: dict[str, Any]) -> B:
-    """The settings inside a stored document."""
-    return model.model_construct(**{name: document.get(name) for name in model.model_fields})
+def fields_of(model: type[BaseModel], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings inside a stored document; what is null is as if left out."""
+    return {name: document[name] for name in model.model_fields if document.get(name) is not None}

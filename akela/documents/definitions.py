@@ -26,7 +26,7 @@ class Group(Definition):
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "groups",
-        "indexes": [*_BY_NAME, {"fields": ["app", "weight"], "unique": True}],
+        "indexes": [*_BY_NAME, "weight", {"fields": ["app", "weight"], "unique": True}],
     }
     weight = me.IntField(required=True)
     filter = me.StringField(required=True)  # CEL

@@ -78,7 +78,15 @@ class Configuration(Managed):
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "configurations",
-        "indexes": ["app", "scope", "target", ("app", "key"), ("app", "scope", "key"), ("app", "target", "key")],
+        "indexes": [
+            "app",
+            "scope",
+            "target",
+            ("app", "key"),
+            ("app", "scope", "key"),
+            ("app", "target", "key"),
+            ("app", "scope", "target", "key"),
+        ],
     }
     id = me.StringField(primary_key=True)  # {app}/{name}/{scope}:{target}
     app = me.StringField(required=True)

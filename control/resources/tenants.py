@@ -1,7 +1,7 @@
 """Tenants: made, renamed and deleted by platform-admins; everybody else sees the own one."""
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
@@ -102,7 +102,7 @@ def visible_tenant(caller: Caller, tenant: str) -> Content:
 
 
 def _write(
-    core: Core, caller: Caller, tenant: str, if_match: str | None, change: Callable[[TenantSettings], TenantSettings]
+    core: Core, caller: Caller, tenant: str, if_match: str | None, change: Callable[[Mapping[str, Any]], TenantSettings]
 ) -> Response:
     found = visible_tenant(caller, tenant)
     caller.need(PLATFORM)

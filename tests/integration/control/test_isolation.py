@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI, walked by a stranger and by each role: what belongs to another tenant cannot be told from what is not there."""
+"""Every route of the OpenAPI, walked by a stranger and by each role: another tenant's things cannot be told from what is not there."""
 
 import re
 from typing import Any
