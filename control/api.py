@@ -49,6 +49,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     streams.router,
     sinks.router,
     owners.router,
+    owners.verifiers_router,
     observed.router,
 )
 DESCRIPTION: Final = """Manages tenants, applications, schemas, configuration and endpoints.
@@ -68,5 +69,6 @@ def api(core: Core) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.api_routes = [route for router in ROUTERS for route in router.routes]
     openapi.describe(app)
     return app

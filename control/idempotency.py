@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from control.problems import Problem
 
 HEADER: Final = "Idempotency-Key"
 MAX_KEY: Final = 128
+PATTERN: Final = r"[\x21-\x7e]+"
 NONCE_SIZE: Final = 12
 KEPT_HEADERS: Final = ("etag", "location", "content-type")
 
@@ -36,8 +38,10 @@ async def answered_once(request: Request, handler: Handler) -> Response:
     key = request.headers.get(HEADER)
     if key is None:
         return await handler(request)
-    if not 0 < len(key) <= MAX_KEY or not key.isprintable() or not key.isascii():
-        raise Problem(422, f"{HEADER} has 1 to {MAX_KEY} printable ASCII characters", [(f"/{HEADER}", "not so")])
+    if not re.fullmatch(PATTERN, key) or len(key) > MAX_KEY:
+        raise Problem(
+            422, f"{HEADER} has 1 to {MAX_KEY} printable ASCII characters, no space", [(f"/{HEADER}", "not so")]
+        )
     bearer = request.headers.get("Authorization", "").partition(" ")[2]
     token = await run_in_threadpool(valid_token, bearer or None)
     epoch = core_of(request).need_active().epoch

@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
-from control.idempotency import HEADER, MAX_KEY
+from control.idempotency import HEADER, MAX_KEY, PATTERN
 from control.request_ids import HEADER as REQUEST_ID
 from control.route import Route
 
@@ -72,7 +71,8 @@ def _described(app: FastAPI) -> Content:
     schema["components"]["schemas"]["Problem"] = PROBLEM
     for unused in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(unused, None)
-    creates = {(route.path_format, "post") for route in _routes(app) if isinstance(route, Route) and route.is_create}
+    routes = app.state.api_routes
+    creates = {(route.path_format, "post") for route in routes if isinstance(route, Route) and route.is_create}
     for path, method, operation in _operations(schema):
         _add_problems(method, operation)
         _add_headers(operation)
@@ -118,11 +118,5 @@ def _idempotency_key() -> Content:
         "in": "header",
         "required": False,
         "description": "the same key with the same body is the same answer for 24 hours; with another body it is refused (422)",
-        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[\\x21-\\x7e]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": f"^{PATTERN}$"},
     }
-
-
-def _routes(app: FastAPI) -> Iterator[APIRoute]:
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            yield route

@@ -144,12 +144,12 @@ async def failed(scope: Scope, receive: Receive, send: Send, error: Exception) -
 def _methods(request: Request) -> list[str]:
     """What may be asked of a path: of all its routes, where Starlette names the first one's."""
     found: set[str] = set()
-    for route in request.app.routes:
+    for route in request.app.state.api_routes:
         if route.matches(request.scope)[0] is not Match.NONE:
             found |= set(getattr(route, "methods", None) or ())
     return sorted(found)
 
 
 def _path(location: Sequence[int | str]) -> str:
-    parts = location[1:] if location and location[0] == "body" else location
+    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
     return "/" + "/".join(map(str, parts)) if parts else ""

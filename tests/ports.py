@@ -1,6 +1,9 @@
 """Free ports for servers that tests start."""
 
 import socket
+from typing import Final
+
+SYSTEM_PORTS: Final[int] = 32768
 
 
 def free_port() -> int:
@@ -12,8 +15,13 @@ def free_port() -> int:
 
 
 def free_offset(ports: tuple[int, ...], start: int = 20000) -> int:
-    """An offset at which each of `ports` is free; different processes of a test run try different ones first."""
-    for offset in range(start + free_port() % 9000, 50000, 37):
+    """An offset at which each of `ports` is free; different processes of a test run try different ones first.
+
+    The ports stay below the range from which the system takes those of outgoing connections (32768 on Linux): a load test fills it.
+    """
+    offsets = list(range(start, SYSTEM_PORTS - max(ports), 37))
+    first = free_port() % len(offsets)
+    for offset in offsets[first:] + offsets[:first]:
         if all(_is_free(port + offset) for port in ports):
             return offset
     raise AssertionError("no free ports")

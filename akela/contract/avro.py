@@ -54,9 +54,9 @@ class ParsedSchema:
 
     @cached_property
     def fingerprint(self) -> int:
-        """CRC-64-AVRO of the parsing canonical form."""
+        """CRC-64-AVRO of the parsing canonical form; fastavro gives its bytes in little-endian order."""
         digest = fingerprint(to_parsing_canonical_form(self._standard), "CRC-64-AVRO")
-        return int.from_bytes(bytes.fromhex(digest), "big")
+        return int.from_bytes(bytes.fromhex(digest), "little")
 
     def validate(self, value: object, *, partial: bool = False) -> list[Problem]:
         """Everything wrong with a plain JSON value; empty when it is good.

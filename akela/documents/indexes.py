@@ -6,12 +6,14 @@ The embedded database uses a compound index only if each field that a query comp
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import OperationFailure
 
 from akela.documents.base import Content, DocumentError, Stored
+
+DUPLICATE_KEY: Final = 11000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,11 @@ def _make(collection: Collection[Content], index: Index) -> None:
     options: dict[str, Any] = {"expireAfterSeconds": 0} if index.expires else {}
     try:
         collection.create_index(list(index.keys), unique=index.unique, **options)
-    except DuplicateKeyError as error:
+    except OperationFailure as error:
+        if not index.unique or not (
+            error.code == DUPLICATE_KEY or "UNIQUE" in str(error)
+        ):  # the embedded database gives no code
+            raise
         raise DocumentError(
-            f"collection {collection.name}: index {index} cannot be made, stored documents break it: {error}"
+            f"collection {collection.name}: index {index} cannot be made, stored documents break it: {str(error)[:200]}"
         ) from error

@@ -53,8 +53,10 @@ def _application(raw: Content) -> Content:
 
 
 def _schema(raw: Content) -> Content:
+    """The fingerprint was written with its bytes turned round."""
     key = sort_key(raw["kind"], raw["name"], raw["version"])
-    return raw | {"key": key, "source": raw["body"], "references": []}
+    fingerprint = bytes.fromhex(raw["fingerprint"])[::-1].hex()
+    return raw | {"key": key, "source": raw["body"], "references": [], "fingerprint": fingerprint}
 
 
 def _configuration(raw: Content) -> Content:

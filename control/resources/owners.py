@@ -3,7 +3,6 @@
 from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from fastapi import APIRouter
 from pydantic import Field
 
 from akela.documents import model
@@ -132,6 +131,5 @@ OWNERS: Final = Definition(
     kind="owner", plural="owners", settings=OwnerSettings, new=NewOwner, shown=Owner, listed=page_model(Owner),
     rule=_owner_rule, before_delete=_before_owner_delete,
 )  # fmt: skip
-router = APIRouter()
-router.include_router(routes(VERIFIERS))
-router.include_router(routes(OWNERS))
+router = routes(OWNERS)
+verifiers_router = routes(VERIFIERS)
