@@ -166,10 +166,9 @@ class Import:
             if group.name == ALL:
                 raise _wrong(f"/groups/{index}/name", "the group all is there already, and nobody changes it")
             check_filter(group.filter, f"/groups/{index}/filter", GROUP_NAMES)
-        for kinds, rows in ((sinks.SETTINGS, document.sinks), (owners.SETTINGS, document.verifiers)):
-            for row in rows:
-                checked_content: Content = row.model_dump(mode="json")
-                sinks.checked_settings(kinds, checked_content)
+        for kinds, plural in ((sinks.SETTINGS, "sinks"), (owners.SETTINGS, "verifiers")):
+            for index, row in enumerate(getattr(document, plural)):
+                sinks.checked_settings(kinds, row.model_dump(mode="json"), f"/{plural}/{index}")
         for path, kind, name in self._references():
             if not self._is_there(kind, name):
                 raise _wrong(path, f"no {kind} {name!r}")

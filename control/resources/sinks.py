@@ -96,12 +96,12 @@ class SinkFilters(Body):
     kind: Kind
 
 
-def checked_settings(kinds: dict[str, type[Body]], content: Content) -> None:
+def checked_settings(kinds: dict[str, type[Body]], content: Content, place: str = "") -> None:
     """Check and complete `settings` by the content's kind. Raises: Problem 422 with the path of each wrong field."""
     try:
         value = TypeAdapter(kinds[content["kind"]]).validate_python(content["settings"])
     except ValidationError as error:
-        found = [("/settings/" + "/".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
+        found = [(f"{place}/settings/" + "/".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
         raise Problem(422, f"the settings do not fit the kind {content['kind']}", found) from error
     content["settings"] = value.model_dump(mode="json")
 

@@ -18,6 +18,7 @@ from akela.documents.model import Answered, Change
 from tests import control_inside
 from tests.rest_world import World, every
 
+OF_THE_LOG = ("/changes", "/audit")
 LOG = ("changes", "heads")  # the change log's own queries: tests/integration/storage/test_changelog.py
 
 
@@ -101,7 +102,7 @@ def walk(admin: TestClient, world: World) -> None:
             headers["Idempotency-Key"] = path
         answer = admin.request(operation.method, path, json=body, headers=headers)
         assert answer.status_code in (200, 201, 204, 404, 409), (str(operation), answer.text)
-        if operation.method == "GET":
+        if operation.method == "GET" and operation.path not in OF_THE_LOG:
             for query in asked_of(parameters):
                 answer = admin.get(path, params=query)
                 assert answer.status_code == 200, (path, query, answer.text)
