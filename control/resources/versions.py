@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from akela.documents.model import Content
 from control import layers
-from control.core import DEVELOPERS, Calling, Paging, Server
+from control.core import DEVELOPERS, Caller, Calling, Core, Paging, Server
 from control.etags import IfMatch, check_match, reply
 from control.layers import Scope, place_of
 from control.paging import Sort, page_answer, sorting
@@ -78,10 +78,7 @@ def replace(
     if_match: IfMatch = None,
 ) -> Response:  # fmt: skip
     """Change the draft; 409 for a version that is active or superseded."""
-    core.application(caller, app, DEVELOPERS)
-    layer = layers.need_layer(app, place_of(app, scope, target))
-    found = layers.need_version(layer, number)
-    check_match(layer, if_match)
+    layer, found = _matched(core, caller, (app, scope, target, number), if_match)
     made = layers.edit_draft(core, caller, layer, found["version"], body.data)
     return reply(_shown(made, made["draft"]), made)
 
@@ -93,10 +90,7 @@ def patch(
     if_match: IfMatch = None,
 ) -> Response:  # fmt: skip
     """Change some fields of the draft."""
-    core.application(caller, app, DEVELOPERS)
-    layer = layers.need_layer(app, place_of(app, scope, target))
-    found = layers.need_version(layer, number)
-    check_match(layer, if_match)
+    layer, found = _matched(core, caller, (app, scope, target, number), if_match)
     fresh = patched(LayerData, fields_of(LayerData, {"data": found["body"]}), body)
     made = layers.edit_draft(core, caller, layer, found["version"], fresh.data)
     return reply(_shown(made, made["draft"]), made)
@@ -107,10 +101,7 @@ def delete(
     app: str, scope: Scope, target: Target, number: Number, caller: Calling, core: Server, if_match: IfMatch = None
 ) -> None:
     """Delete the draft."""
-    core.application(caller, app, DEVELOPERS)
-    layer = layers.need_layer(app, place_of(app, scope, target))
-    found = layers.need_version(layer, number)
-    check_match(layer, if_match)
+    layer, found = _matched(core, caller, (app, scope, target, number), if_match)
     layers.delete_draft(core, caller, layer, found["version"])
 
 
@@ -119,12 +110,21 @@ def activate(
     app: str, scope: Scope, target: Target, number: Number, caller: Calling, core: Server, if_match: IfMatch = None
 ) -> Response:
     """Make the draft active, or an old version again (roll-back)."""
+    layer, found = _matched(core, caller, (app, scope, target, number), if_match)
+    made = layers.activate(core, caller, layer, found)
+    return reply(_shown(made, found), made)
+
+
+def _matched(
+    core: Core, caller: Caller, key: tuple[str, Scope, str, int], if_match: str | None
+) -> tuple[Content, Content]:
+    """The layer and the version that a developer changes."""
+    app, scope, target, number = key
     core.application(caller, app, DEVELOPERS)
     layer = layers.need_layer(app, place_of(app, scope, target))
     found = layers.need_version(layer, number)
     check_match(layer, if_match)
-    made = layers.activate(core, caller, layer, found)
-    return reply(_shown(made, found), made)
+    return layer, found
 
 
 def _shown(layer: Content, document: Content) -> Content:
