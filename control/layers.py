@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, Literal
 
-from akela.contract import topics
 from akela.contract.canonical import config_id
 from akela.contract.errors import ContractError
 from akela.contract.merge import Layer, Merged, merge
@@ -32,15 +31,20 @@ OWNER_WEIGHT: Final = 2**31
 ENDPOINT_WEIGHT: Final = 2**31 + 1
 
 
-def place_of(app: str, scope: Scope, target: str, *, must_exist: bool = False) -> str:
-    """`{scope}:{target}`. Raises: Problem 422 for a target that the scope has not."""
+def place_of(app: str, scope: Scope, target: str) -> str:
+    """`{scope}:{target}` of a layer that should be there. Raises: Problem 404 for a target that the scope has not."""
+    if scope == "all" and target != "-":
+        raise not_found("layer", f"{scope}/{target}")
+    return f"{scope}:{target}"
+
+
+def new_place_of(app: str, scope: Scope, target: str) -> str:
+    """`{scope}:{target}` of a layer that may be made. Raises: Problem 422 for a target that the scope has not."""
     if scope == "all" and target != "-":
         raise Problem(422, "the layer of all has the target -", [("/target", "-")])
-    if scope == "endpoint":
-        topics.endpoint_id(target)
-    if must_exist and scope == "group" and target == "all":
+    if scope == "group" and target == "all":
         raise Problem(422, "the layer of everyone is all/-", [("/target", "use scope all, target -")])
-    if must_exist and scope == "group" and group_weight(app, target) is None:
+    if scope == "group" and group_weight(app, target) is None:
         raise Problem(422, f"no group {target!r}", [("/target", f"no group {target!r}")])
     return f"{scope}:{target}"
 

@@ -217,7 +217,8 @@ class Import:
             return
         for index, layer in enumerate(self.document.configurations):
             place = f"/configurations/{index}"
-            layers.place_of(self._app, layer.scope, layer.target)
+            if layer.scope == "all" and layer.target != "-":
+                raise _wrong(f"{place}/target", "the layer of all has the target -")
             for part, data in (("data", layer.data), ("draft", layer.draft)):
                 _check_fits(schema, data, f"{place}/{part}")
         changed = bool(mine) and (known is None or known["body"] != mine[-1].body)

@@ -13,7 +13,7 @@ from control.problems import Problem, not_found
 from control.resources.applications import new_claim
 from control.route import Route
 from control.secrets import new_claim_secret
-from control.shapes import Revised
+from control.shapes import Moment, Revised
 from control.writing import fields_of, patched, takes_patch
 
 router = APIRouter(prefix="/api/v1/applications/{app}/claim-secrets", tags=["applications"], route_class=Route)
@@ -42,7 +42,7 @@ class ClaimSettings(Body):
     """What may be changed of a claim secret."""
 
     quota: Quota = None
-    expires: datetime | None = Field(default=None, description="null: it does not expire")
+    expires: Moment | None = Field(default=None, description="null: it does not expire")
     revoked: bool = Field(default=False, description="the kill switch: it opens nothing while this is true")
 
 

@@ -10,7 +10,7 @@ from akela.documents.model import Content
 from control import layers
 from control.core import DEVELOPERS, Body, Calling, Paging, Server
 from control.etags import IfMatch, check_match, reply
-from control.layers import Scope, place_of
+from control.layers import Scope, new_place_of, place_of
 from control.paging import Prefix, Sort, given, paged, sorting
 from control.route import Route
 from control.shapes import Revised, page_model
@@ -80,7 +80,7 @@ def put(
 ) -> Response:
     """Set a layer: a new version, active at once. Nothing that breaks the schema is accepted."""
     core.application(caller, app, DEVELOPERS)
-    place = place_of(app, scope, target, must_exist=True)
+    place = new_place_of(app, scope, target)
     found = layers.find_layer(app, place)
     check_match(found, if_match)
     made = layers.set_active(core, caller, app, place, body.data, found)

@@ -10,7 +10,7 @@ from akela.documents.model import Content
 from control import layers
 from control.core import DEVELOPERS, Caller, Calling, Core, Paging, Server
 from control.etags import IfMatch, check_match, reply
-from control.layers import Scope, place_of
+from control.layers import Scope, new_place_of, place_of
 from control.paging import Sort, page_answer, sorting
 from control.resources.configurations import LayerData, Target
 from control.route import Route
@@ -54,7 +54,7 @@ def index(
 def save(app: str, scope: Scope, target: Target, body: LayerData, caller: Calling, core: Server) -> Response:
     """Save the draft: a new one, or the one that is there (200). Nothing changes for endpoints until it is activated."""
     core.application(caller, app, DEVELOPERS)
-    place = place_of(app, scope, target, must_exist=True)
+    place = new_place_of(app, scope, target)
     before = layers.find_layer(app, place)
     layer = layers.save_draft(core, caller, app, place, body.data, before)
     number = layer["draft"]["version"]

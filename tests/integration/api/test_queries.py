@@ -58,7 +58,9 @@ def _conditions(name: str, command: Mapping[str, Any]) -> Iterator[tuple[Mapping
 
 def _ranged(condition: Mapping[str, Any]) -> set[str]:
     return {
-        key for key, value in condition.items() if isinstance(value, Mapping) and any(k.startswith("$") for k in value)
+        key
+        for key, value in condition.items()
+        if isinstance(value, Mapping) and any(k.startswith("$") and k != "$in" for k in value)
     }
 
 

@@ -103,6 +103,12 @@ def test_claim_secrets_have_quota_expiry_and_a_kill_switch(api: httpx.Client, ap
     assert [row["id"] for row in made(api.get(root), 200)["items"]] == [third["id"]]
     for body in ({"quota": 0}, {"ttl_s": 1}, {"more": 1}):
         problem(api.post(root, json=body), 422)
+    path = f"{root}/{third['id']}"
+    for expires in (5, 0.5, "5", "2026-01-01", "2026-01-01T00:00:00", "soon", True):
+        assert (
+            problem(api.patch(path, json={"expires": expires}, headers=match(api, path)), 422)["errors"][0]["path"]
+            == "/expires"
+        )
 
 
 def test_an_application_s_keys_are_public_keys(api: httpx.Client, app: str) -> None:

@@ -209,3 +209,7 @@ def test_a_layer_of_a_group_that_is_not_there_is_refused(api: httpx.Client, app:
     for group in (fresh("g"), "all"):
         path = f"/applications/{app}/configurations/group/{group}"
         assert problem(api.put(path, json={"data": {"n": 2}}), 422)["errors"][0]["path"] == "/target"
+    path = f"/applications/{app}/configurations/all/default"
+    assert problem(api.put(path, json={"data": {"n": 2}}), 422)["errors"] == [{"path": "/target", "reason": "-"}]
+    problem(api.get(path), 404)
+    problem(api.get(f"{path}/versions"), 404)
