@@ -1,29 +1,11 @@
 """Parts of answers that many resources share."""
 
-import re
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from control.core import Body
-
-EXAMPLE: Final = "2026-01-31T12:00:00Z"
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}")
-
-
-def _iso(value: object) -> object:
-    """Text only: a number, which pydantic would take for seconds, is none of ours."""
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str) or not _DATE.match(value):
-        raise ValueError(f"a time looks like {EXAMPLE}")
-    return value
-
-
-Moment = Annotated[
-    AwareDatetime, BeforeValidator(_iso, json_schema_input_type=AwareDatetime), Field(examples=[EXAMPLE])
-]
 
 
 class Revised(Body):

@@ -10,7 +10,6 @@ from fastapi import Body as RequestBody
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from akela.contract.delta import apply
-from control.core import Body
 from control.problems import Problem
 
 B = TypeVar("B", bound=BaseModel)
@@ -26,7 +25,7 @@ def patch_of(model: type[BaseModel]) -> Any:
         kind: Any = field.rebuild_annotation()
         fields[name] = (kind if field.is_required() else kind | None, Field(default_factory=lambda: None))
     made: Any = create_model(
-        f"{model.__name__}Patch", __base__=Body, __doc__=f"Changes of {model.__name__}: a JSON merge patch.", **fields
+        f"{model.__name__}Patch", __base__=model, __doc__=f"Changes of {model.__name__}: a JSON merge patch.", **fields
     )
     return Annotated[made, RequestBody(media_type=MERGE_PATCH)]
 

@@ -4,16 +4,17 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from akela.documents.model import Content
 from control.core import DEVELOPERS, Body, Caller, Calling, Core, Server, now
 from control.etags import IfMatch, check_match, etag, reply
+from control.moments import Moment
 from control.problems import Problem, not_found
 from control.resources.applications import new_claim
 from control.route import Route
 from control.secrets import new_claim_secret
-from control.shapes import Moment, Revised
+from control.shapes import Revised
 from control.writing import fields_of, patched, takes_patch
 
 router = APIRouter(prefix="/api/v1/applications/{app}/claim-secrets", tags=["applications"], route_class=Route)
@@ -42,8 +43,15 @@ class ClaimSettings(Body):
     """What may be changed of a claim secret."""
 
     quota: Quota = None
-    expires: Moment | None = Field(default=None, description="null: it does not expire")
+    expires: Moment = Field(default=None, description="null: it does not expire", examples=["2027-01-31T12:00:00Z"])
     revoked: bool = Field(default=False, description="the kill switch: it opens nothing while this is true")
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _no_number(cls, value: object) -> object:
+        if value is not None and not isinstance(value, str | datetime):
+            raise ValueError("a time is written out with its zone: 2026-01-31T12:00:00Z")
+        return value
 
 
 class Claim(Body):

@@ -1,6 +1,7 @@
 """What is looked at and not written here: records, changes, servers, bootstrap keys."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -11,7 +12,6 @@ from control.core import ADMINS, PLATFORM, Calling, Paging, Server, page_answer
 from control.problems import not_found
 from control.resources.schemas import newest
 from control.route import Route
-from control.shapes import Moment
 
 router = APIRouter(prefix="/api/v1", tags=["observed"], route_class=Route)
 
@@ -27,8 +27,8 @@ def query(
     core: Server,
     page: Paging,
     endpoint: Annotated[str | None, Query(max_length=64, description="only this endpoint's")] = None,
-    since: Annotated[Moment | None, Query(description="received at or after")] = None,
-    until: Annotated[Moment | None, Query(description="received before")] = None,
+    since: Annotated[datetime | None, Query(description="received at or after")] = None,
+    until: Annotated[datetime | None, Query(description="received before")] = None,
 ) -> Content:
     """Records of a stream, newest first."""
     application = core.application(caller, app)
