@@ -30,6 +30,7 @@ MATCH_PROBLEMS: Final = {
     "412": "the revision is another one; the ETag in the answer is the present one",
     "428": "If-Match is missing",
 }
+PATH_EXAMPLES: Final = {"app": "k3qx7h2m", "stream": "values"}
 PROBLEM: Final[Content] = {
     "title": "Problem",
     "description": "What went wrong (RFC 9457).",
@@ -76,6 +77,9 @@ def _described(app: FastAPI) -> Content:
     for path, method, operation in _operations(schema):
         _add_problems(method, operation)
         _add_headers(operation)
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] in PATH_EXAMPLES:
+                parameter["schema"].setdefault("examples", [PATH_EXAMPLES[parameter["name"]]])
         if (path, method) in creates:
             operation.setdefault("parameters", []).append(_idempotency_key())
     return schema

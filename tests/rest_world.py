@@ -126,7 +126,7 @@ class World:
             "/owners": {"name": fresh_name},
             "/verifiers": {"name": fresh_name, "kind": "trusting"},
             "/endpoints": {"id": fresh_name},
-            "/endpoints/batch": {"items": [{"id": fresh_name}]},
+            "/endpoint-batches": {"items": [{"id": fresh_name}]},
             "/configurations/{scope}/{target}/versions": {"data": {"n": 5}},
         }
         changes: dict[str, Any] = {

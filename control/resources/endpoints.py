@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from akela.contract.avro import parse_schema
 from akela.contract.canonical import config_id
 from akela.documents import model
-from akela.documents.changelog import ENDPOINT_FIELDS
 from akela.documents.model import Content
 from control import layers
 from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, Paging, Server, now
@@ -255,8 +254,8 @@ def _credential(secret: str) -> Content:
 
 
 def _own(document: Content) -> Content:
-    """What Control writes of an endpoint, and what makes it one."""
-    return {name: document.get(name) for name in ("_id", "app", "ep", "registered_at", "how", *ENDPOINT_FIELDS)}
+    """What makes it this endpoint. Whoever changes one thing leaves the others out: an Operations server may just be writing them."""
+    return {name: document.get(name) for name in ("_id", "app", "ep", "tenant", "registered_at", "how")}
 
 
 def _found(app: str, ep: str) -> Content:

@@ -65,8 +65,8 @@ class Me(Body):
 class NewPassword(Body):
     """A person's new password."""
 
-    present: str = Field(max_length=1024)
-    new: str = Field(min_length=MIN_PASSWORD, max_length=1024)
+    present: str = Field(max_length=1024, examples=["correct horse battery"])
+    new: str = Field(min_length=MIN_PASSWORD, max_length=1024, examples=["staple of another kind"])
 
 
 @router.post("/login", status_code=201, response_model=SignedIn)

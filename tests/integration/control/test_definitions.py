@@ -135,6 +135,17 @@ def test_an_endpoint_has_two_credentials_while_they_are_rotated(api: httpx.Clien
     problem(api.delete(f"{path}/credentials/{old}", headers=match(api, path)), 404)
 
 
+def test_revoking_an_endpoint_touches_nothing_else_of_it(api: httpx.Client, app: str) -> None:
+    """An Operations server may just have marked its credential as used."""
+    path = f"/applications/{app}/endpoints/e1"
+    made(api.post(f"/applications/{app}/endpoints", json={"id": "e1"}))
+    made(api.post(f"{path}/revoke", headers=match(api, path)), 200)
+    changes = made(api.get("/changes?limit=500"), 200)["items"]
+    last = next(change for change in reversed(changes) if change["target"] == f"{app}/e1")
+    assert last["after"].keys() & {"credentials", "server_profile", "revoked"} == {"revoked"}
+    assert len(made(api.get(path), 200)["credentials"]) == 1
+
+
 def test_an_endpoint_s_server_side_profile_fits_its_schema(api: httpx.Client, app: str) -> None:
     root = f"/applications/{app}"
     problem(api.post(f"{root}/endpoints", json={"id": "e1", "server_profile": {"site": "n"}}), 409)

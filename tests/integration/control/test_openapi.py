@@ -62,6 +62,27 @@ def test_every_operation_is_described(akela: AkelaUp) -> None:
     assert len(ids) > 100
 
 
+def test_everything_that_is_needed_has_an_example(akela: AkelaUp) -> None:
+    described: dict[str, Any] = httpx.get(f"{akela.ready['api']}/openapi.json").json()
+    schemas = described["components"]["schemas"]
+
+    def followed(schema: dict[str, Any]) -> dict[str, Any]:
+        schema = schema["anyOf"][0] if "anyOf" in schema else schema
+        return schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+    def has_example(schema: dict[str, Any]) -> bool:
+        return bool(schema.keys() & {"examples", "enum", "const", "$ref", "items"})
+
+    for operation in every(described):
+        value = described["paths"][f"/api/v1{operation.path}"][operation.method.lower()]
+        for parameter in value.get("parameters", ()):
+            assert not parameter["required"] or has_example(parameter["schema"]), (operation, parameter["name"])
+        for content in value.get("requestBody", {"content": {}})["content"].values():
+            body = followed(content["schema"])
+            for name in body.get("required", ()):
+                assert has_example(body["properties"][name]), (operation, name)
+
+
 def test_a_path_tells_its_methods(anonymous: httpx.Client) -> None:
     answer = anonymous.request("TRACE", "/applications/x")
     assert answer.status_code == 405

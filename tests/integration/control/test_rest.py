@@ -164,6 +164,28 @@ def test_k101_nobody_makes_a_user_that_is_not_theirs_to_make(api: httpx.Client, 
     problem(platform.post("/users", json=body), 404)
 
 
+def test_k101_nobody_takes_or_deletes_what_they_could_not_give(api: httpx.Client, platform: httpx.Client) -> None:
+    me = api.get("/me").json()
+    own = f"/users/{me['user']}"
+    problem(
+        api.put(own, json={"roles": ["tenant-admin", "tenant-developer", "platform-admin"]}, headers=match(api, own)),
+        403,
+    )
+    problem(api.delete(own, headers=match(api, own)), 409)
+    name = fresh("u")
+    api.post("/users", json={"name": name, "password": PASSWORD, "roles": ["tenant-developer"]}).raise_for_status()
+    theirs = f"/users/{name}?tenant={me['tenant']}"
+    tag = match(platform, theirs)
+    problem(platform.put(theirs, json={"roles": ["tenant-viewer"]}, headers=tag), 403)
+    problem(platform.patch(theirs, json={"password": "another password"}, headers=tag), 403)
+    problem(platform.patch(f"/users/{name}", json={"password": "another password"}, headers=tag), 404)
+    assert (
+        api.patch(f"/users/{name}", json={"roles": ["tenant-viewer"]}, headers=match(api, f"/users/{name}")).status_code
+        == 200
+    )
+    assert platform.delete(theirs, headers=match(platform, theirs)).status_code == 204
+
+
 def test_a_token_is_shown_once_and_ends_when_revoked(api: httpx.Client, anonymous: httpx.Client) -> None:
     made = api.post("/tokens", json={"name": "t", "roles": ["tenant-viewer"]}).json()
     headers = {"Authorization": f"Bearer {made['token']}"}
