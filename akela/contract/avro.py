@@ -26,6 +26,7 @@ from akela.contract.avro_types import (
     Type,
     Union,
     build,
+    check_expansion,
     default_of,
     with_defaults,
 )
@@ -90,6 +91,7 @@ class ParsedSchema:
 def parse_schema(raw: object) -> ParsedSchema:
     """Read a schema. Raises: SchemaError whose `key` is the place in the schema and whose reason says what is allowed there."""
     root, standard = build(raw)
+    check_expansion(root)
     try:
         parsed = fastavro.parse_schema(standard)
     except Exception as error:

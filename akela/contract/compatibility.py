@@ -4,12 +4,13 @@ Backward compatibility is `breaks(new, old)`: readers of the new schema read wha
 Akela calls optional counts as one with the default null.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from akela.contract.avro_types import Array, Enum, Field, Fixed, MapOf, Primitive, Record, Type, Union
+from akela.contract.avro_types import Array, Enum, Fixed, MapOf, Primitive, Record, Type, Union
 
+MAX_BREAKS: Final = 50  # that are told
 _PROMOTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "int": ("long", "float", "double"),
     "long": ("float", "double"),
@@ -28,66 +29,65 @@ class Break:
 
 
 def breaks(reader: Type, writer: Type) -> list[Break]:
-    """Everything in `writer`'s data that `reader` cannot read; empty when it reads all."""
-    return list(_breaks(reader, writer, "", frozenset()))
+    """What in `writer`'s data `reader` cannot read, the first ones; empty when it reads all."""
+    return _Comparison().breaks(reader, writer)[:MAX_BREAKS]
 
 
-def _breaks(reader: Type, writer: Type, path: str, inside: frozenset[tuple[int, int]]) -> Iterator[Break]:
-    if isinstance(writer, Union):
-        for branch in writer.branches:
-            yield from _breaks(reader, branch, path, inside)
-        return
-    match reader, writer:
-        case Union(), _:
-            yield from _into_union(reader, writer, path, inside)
-        case Primitive(wanted), Primitive(given) if wanted == given or wanted in _PROMOTIONS.get(given, ()):
-            return
-        case Array(wanted_items), Array(given_items):
-            yield from _breaks(wanted_items, given_items, path, inside)
-        case MapOf(wanted_values), MapOf(given_values):
-            yield from _breaks(wanted_values, given_values, path, inside)
-        case _ if type(reader) is type(writer) and _same_name(reader, writer):
-            yield from _named(reader, writer, path, inside)
-        case _:
-            yield Break(path, f"{writer} cannot be read as {reader}")
+class _Comparison:
+    """One comparison under way. Each pair of records is compared once, however often it is met."""
 
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], list[Break]] = {}
 
-def _named(reader: Type, writer: Type, path: str, inside: frozenset[tuple[int, int]]) -> Iterator[Break]:
-    match reader, writer:
-        case Record(), Record():
-            pair = (id(reader), id(writer))
-            if pair not in inside:
-                yield from _fields(reader, writer, path, inside | {pair})
-        case Enum(name, symbols), Enum(_, given_symbols):
-            gone = [symbol for symbol in given_symbols if symbol not in symbols]
-            if gone:
-                yield Break(path, f"the symbols {', '.join(gone)} of {name} are gone")
-        case Fixed(name, size), Fixed(_, given_size) if size != given_size:
-            yield Break(path, f"{name} had {given_size} bytes and has {size} now")
+    def breaks(self, reader: Type, writer: Type) -> list[Break]:  # noqa: PLR0911  a line per type
+        """What breaks, with paths from here."""
+        if isinstance(writer, Union):
+            return [problem for branch in writer.branches for problem in self.breaks(reader, branch)]
+        match reader, writer:
+            case Union(), _:
+                return self._into_union(reader, writer)
+            case Primitive(wanted), Primitive(given) if wanted == given or wanted in _PROMOTIONS.get(given, ()):
+                return []
+            case Array(wanted_items), Array(given_items):
+                return self.breaks(wanted_items, given_items)
+            case MapOf(wanted_values), MapOf(given_values):
+                return self.breaks(wanted_values, given_values)
+            case _ if type(reader) is type(writer) and _same_name(reader, writer):
+                return self._named(reader, writer)
+        return [Break("", f"{writer} cannot be read as {reader}")]
 
+    def _named(self, reader: Type, writer: Type) -> list[Break]:
+        match reader, writer:
+            case Record(), Record():
+                pair = (id(reader), id(writer))
+                if pair not in self._known:
+                    self._known[pair] = []  # while it is compared: what it holds of itself is good if the rest is
+                    self._known[pair] = self._fields(reader, writer)[:MAX_BREAKS]
+                return self._known[pair]
+            case Enum(name, symbols), Enum(_, given_symbols):
+                gone = [symbol for symbol in given_symbols if symbol not in symbols]
+                return [Break("", f"the symbols {', '.join(gone)} of {name} are gone")] if gone else []
+            case Fixed(name, size), Fixed(_, given_size) if size != given_size:
+                return [Break("", f"{name} had {given_size} bytes and has {size} now")]
+        return []
 
-def _fields(reader: Record, writer: Record, path: str, inside: frozenset[tuple[int, int]]) -> Iterator[Break]:
-    for name, field in reader.fields.items():
-        given = writer.fields.get(name)
-        if given is not None:
-            yield from _breaks(field.type, given.type, f"{path}/{name}", inside)
-        elif not _may_be_missing(field):
-            yield Break(f"{path}/{name}", "a new field needs a default, or is optional")
+    def _fields(self, reader: Record, writer: Record) -> list[Break]:
+        found: list[Break] = []
+        for name, field in reader.fields.items():
+            given = writer.fields.get(name)
+            if given is not None:
+                inner = self.breaks(field.type, given.type)
+                found += [Break(f"/{name}{problem.path}", problem.reason) for problem in inner]
+            elif not (field.has_default or field.optional):
+                found.append(Break(f"/{name}", "a new field needs a default, or is optional"))
+        return found
 
-
-def _into_union(reader: Union, writer: Type, path: str, inside: frozenset[tuple[int, int]]) -> Iterator[Break]:
-    found: list[list[Break]] = []
-    for branch in reader.branches:
-        problems = list(_breaks(branch, writer, path, inside))
-        if not problems:
-            return
-        found.append(problems)
-    deeper = [problems for problems in found if problems[0].path != path]
-    yield from deeper[0] if deeper else [Break(path, f"{writer} cannot be read as {reader}")]
-
-
-def _may_be_missing(field: Field) -> bool:
-    return field.has_default or field.optional
+    def _into_union(self, reader: Union, writer: Type) -> list[Break]:
+        found = [self.breaks(branch, writer) for branch in reader.branches]
+        if not all(found):
+            return []
+        deeper = [problems for problems in found if problems[0].path]
+        return deeper[0] if deeper else [Break("", f"{writer} cannot be read as {reader}")]
 
 
 def _same_name(left: Type, right: Type) -> bool:

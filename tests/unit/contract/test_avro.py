@@ -120,3 +120,24 @@ def test_what_is_no_schema_is_refused_with_the_reason(raw: Any) -> None:
     with pytest.raises(SchemaError) as caught:
         parse_schema(raw)
     assert caught.value.reason
+
+
+def doubling(depth: int, last: Any) -> Any:
+    """Records each of which holds the one before twice: a value of it has 2 to the power of `depth` parts."""
+    schema: Any = {"type": "record", "name": "L", "fields": last}
+    for number in range(depth):
+        fields = [{"name": "a", "type": schema}, {"name": "b", "type": schema["name"]}]
+        schema = {"type": "record", "name": f"R{number}", "fields": fields}
+    return schema
+
+
+@pytest.mark.parametrize("last", [[], [{"name": "x", "type": "int"}]])
+def test_a_short_schema_of_huge_values_is_refused(last: Any) -> None:
+    parse_schema(doubling(10, last))
+    with pytest.raises(SchemaError, match="more than 10000 parts"):
+        parse_schema(doubling(30, last))
+
+
+def test_an_array_of_nothing_is_found_at_once_however_often_nothing_is_named() -> None:
+    with pytest.raises(SchemaError, match="an array of nothing"):
+        parse_schema({"type": "array", "items": doubling(30, [])})
