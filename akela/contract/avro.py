@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 
 import fastavro
@@ -34,6 +35,8 @@ from akela.contract.errors import PayloadError, SchemaError
 
 MARKER: Final = b"\xc3\x01"  # Avro single-object encoding, version 1
 HEADER_SIZE: Final = 10  # marker and 8 bytes of fingerprint, little-endian
+MAX_TOLD: Final = 50  # problems of one union
+_HOLDING: Final = (Record, Array, MapOf)
 _RANGES: Final[Mapping[str, tuple[int, int]]] = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 
 
@@ -43,6 +46,9 @@ class Problem:
 
     path: str
     reason: str
+
+
+Memo = dict[tuple[int, int, bool], list[Problem]]  # by union, value, partial: what is wrong, with paths from there
 
 
 class ParsedSchema:
@@ -136,20 +142,20 @@ def _fields(root: Type) -> Iterator[tuple[str, Field]]:
                 stack.extend((place, branch) for branch in branches)
 
 
-def _problems(node: Type, value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _problems(node: Type, value: object, path: str, partial: bool, memo: Memo | None = None) -> Iterator[Problem]:
     match node:
         case Primitive(kind):
             yield from _primitive_problems(kind, value, path)
         case Record():
-            yield from _record_problems(node, value, path, partial)
+            yield from _record_problems(node, value, path, partial, memo)
         case Array(items):
             if not isinstance(value, list):
                 yield Problem(path, f"{_shown(value)} is no array")
             else:
                 for index, item in enumerate(value):
-                    yield from _problems(items, item, f"{path}/{index}", partial=False)
+                    yield from _problems(items, item, f"{path}/{index}", False, memo)
         case MapOf(values):
-            yield from _map_problems(values, value, path, partial)
+            yield from _map_problems(values, value, path, partial, memo)
         case Enum(_, symbols):
             if value not in symbols:
                 yield Problem(path, f"{_shown(value)} is none of {', '.join(symbols)}")
@@ -157,7 +163,7 @@ def _problems(node: Type, value: object, path: str, partial: bool) -> Iterator[P
             if not _is_bytes(value) or len(str(value)) != size:
                 yield Problem(path, f"{_shown(value)} is no string of {size} code points 0 to 255")
         case Union(branches):
-            yield from _union_problems(branches, value, path, partial)
+            yield from _union_problems(branches, value, path, partial, memo)
 
 
 def _primitive_problems(kind: str, value: object, path: str) -> Iterator[Problem]:
@@ -180,7 +186,7 @@ def _primitive_problems(kind: str, value: object, path: str) -> Iterator[Problem
         yield Problem(path, f"{_shown(value)} is no {kind}")
 
 
-def _record_problems(node: Record, value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _record_problems(node: Record, value: object, path: str, partial: bool, memo: Memo | None) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
         yield Problem(path, f"{_shown(value)} is no object ({node.name})")
         return
@@ -190,12 +196,12 @@ def _record_problems(node: Record, value: object, path: str, partial: bool) -> I
             yield Problem(f"{path}/{key}", f"unknown field; {node.name} has: {allowed}")
     for name, field in node.fields.items():
         if name in value:
-            yield from _problems(field.type, value[name], f"{path}/{name}", partial)
+            yield from _problems(field.type, value[name], f"{path}/{name}", partial, memo)
         elif not partial and not field.has_default and not field.optional:
             yield Problem(f"{path}/{name}", "missing")
 
 
-def _map_problems(values: Type, value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _map_problems(values: Type, value: object, path: str, partial: bool, memo: Memo | None) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
         yield Problem(path, f"{_shown(value)} is no object (a map)")
         return
@@ -203,13 +209,29 @@ def _map_problems(values: Type, value: object, path: str, partial: bool) -> Iter
         if "\0" in key:
             yield Problem(f"{path}/{key!r}", "a key holds no NUL")
         if not (partial and item is None):
-            yield from _problems(values, item, f"{path}/{key}", partial)
+            yield from _problems(values, item, f"{path}/{key}", partial, memo)
 
 
-def _union_problems(branches: tuple[Type, ...], value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _union_problems(
+    branches: tuple[Type, ...], value: object, path: str, partial: bool, memo: Memo | None
+) -> Iterator[Problem]:
+    """Where several branches hold others, each part of the value is tried once per union: else every level would double the work."""
+    if sum(isinstance(branch, _HOLDING) for branch in branches) < 2:
+        yield from _branch_problems(branches, value, path, partial, memo)
+        return
+    memo = {} if memo is None else memo
+    key = (id(branches), id(value), partial)
+    if key not in memo:
+        memo[key] = list(islice(_branch_problems(branches, value, "", partial, memo), MAX_TOLD))
+    yield from (Problem(path + problem.path, problem.reason) for problem in memo[key])
+
+
+def _branch_problems(
+    branches: tuple[Type, ...], value: object, path: str, partial: bool, memo: Memo | None
+) -> Iterator[Problem]:
     found: list[list[Problem]] = []
     for branch in branches:
-        problems = list(_problems(branch, value, path, partial))
+        problems = list(_problems(branch, value, path, partial, memo))
         if not problems:
             return
         if branch != Primitive("null"):

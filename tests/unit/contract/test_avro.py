@@ -141,3 +141,29 @@ def test_a_short_schema_of_huge_values_is_refused(last: Any) -> None:
 def test_an_array_of_nothing_is_found_at_once_however_often_nothing_is_named() -> None:
     with pytest.raises(SchemaError, match="an array of nothing"):
         parse_schema({"type": "array", "items": doubling(30, [])})
+
+
+def test_a_value_that_fits_no_branch_is_refused_at_once_however_deep() -> None:
+    """Each level could be either record; tried anew at each level that is 2 to the power of 60 ways."""
+    branches = ["null", "A", "B"]
+    inner = {
+        "type": "record",
+        "name": "B",
+        "fields": [{"name": "n", "type": branches}, {"name": "y", "type": "int", "default": 0}],
+    }
+    schema = parse_schema(
+        {
+            "type": "record",
+            "name": "A",
+            "fields": [{"name": "n", "type": ["null", "A", inner]}, {"name": "x", "type": "int", "default": 0}],
+        }
+    )
+    value: Any = {"n": "wrong"}
+    for _ in range(60):
+        value = {"n": value}
+    assert [problem.path for problem in schema.validate(value)] == ["/n" * 61]
+    good: Any = {"n": None}
+    for _ in range(60):
+        good = {"n": good}
+    assert schema.validate(good) == []
+    assert decode(schema.encode({"n": {"n": None, "y": 1}}), lambda _: schema) == {"n": {"n": None, "y": 1}, "x": 0}
