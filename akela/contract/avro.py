@@ -86,7 +86,7 @@ class ParsedSchema:
         """The plain value of an Avro body. Raises: PayloadError."""
         stream = io.BytesIO(body)
         try:
-            value = fastavro.schemaless_reader(stream, self._standard, None)
+            value = fastavro.schemaless_reader(stream, self._standard, None, return_record_name=True)
         except Exception as error:
             raise PayloadError("the Avro body does not fit its schema") from error
         if stream.tell() != len(body):
@@ -279,6 +279,11 @@ def _from_avro(node: Type, value: Any) -> Any:
 
 
 def _from_branch(branches: tuple[Type, ...], value: Any) -> Any:
+    """The plain value of a union's; fastavro gives what has a name with its name, which leaves nothing to try."""
+    if isinstance(value, tuple):
+        name, inner = value
+        named = {branch.name: branch for branch in branches if isinstance(branch, Record | Enum | Fixed)}
+        return _from_avro(named[name], inner)
     for branch in branches:
         try:
             plain = _from_avro(branch, value)

@@ -167,3 +167,18 @@ def test_a_value_that_fits_no_branch_is_refused_at_once_however_deep() -> None:
         good = {"n": good}
     assert schema.validate(good) == []
     assert decode(schema.encode({"n": {"n": None, "y": 1}}), lambda _: schema) == {"n": {"n": None, "y": 1}, "x": 0}
+
+
+def test_a_deep_avro_body_is_read_at_once_though_two_records_look_alike() -> None:
+    inner = {
+        "type": "record",
+        "name": "b.B",
+        "fields": [{"name": "n", "type": ["null", "a.A", "b.B"]}, {"name": "x", "type": "string"}],
+    }
+    fields = [{"name": "n", "type": ["null", "a.A", inner]}, {"name": "x", "type": "int", "default": 0}]
+    schema = parse_schema({"type": "record", "name": "a.A", "fields": fields})
+    deep: Any = {"n": None, "x": "end"}
+    for _ in range(40):
+        deep = {"n": deep, "x": "b"}  # the record that is tried last
+    value = {"n": deep, "x": 7}
+    assert decode(schema.encode(value), lambda _: schema) == value
