@@ -37,9 +37,9 @@ ENDPOINT_ID: Final = r"^[A-Za-z0-9._-]{1,64}$"
 
 
 class Body(BaseModel):
-    """A request body: unknown fields are refused."""
+    """A request body: unknown fields are refused, and so are other types that would do ("5" for 5, 0 for false)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True, slots=True)

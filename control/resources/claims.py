@@ -48,10 +48,13 @@ class ClaimSettings(Body):
 
     @field_validator("expires", mode="before")
     @classmethod
-    def _no_number(cls, value: object) -> object:
-        if value is not None and not isinstance(value, str | datetime):
-            raise ValueError("a time is written out with its zone: 2026-01-31T12:00:00Z")
-        return value
+    def _written_out(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError("a time is written out with its zone: 2026-01-31T12:00:00Z") from error
 
 
 class Claim(Body):

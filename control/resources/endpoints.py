@@ -162,6 +162,7 @@ def patch(app: str, ep: Ep, body: BaseModel, caller: Calling, core: Server, if_m
     core.application(caller, app, DEVELOPERS)
     found = _found(app, ep)
     check_match(found, if_match)
+    found["revoked"] = bool(found.get("revoked"))  # the embedded database gives 0 and 1 for what `$set` wrote
     return _write(core, caller, app, found, patched(EndpointSettings, fields_of(EndpointSettings, found), body))
 
 

@@ -156,6 +156,9 @@ def test_what_breaks_a_rule_writes_nothing(api: httpx.Client, platform: httpx.Cl
         ("POST", "/tokens", {"name": "t", "roles": ["root"]}, 422),
         ("POST", "/users", {"name": "u", "password": "short", "roles": ["tenant-viewer"]}, 422),
         ("POST", "/login", {"user": "a", "password": 1}, 422),
+        ("POST", "/tokens", {"name": "t", "read_only": 0}, 422),
+        ("POST", "/tokens", {"name": "t", "ttl_s": "60"}, 422),
+        ("POST", "/tokens", {"name": "t", "ttl_s": 60.5}, 422),
         ("POST", "/applications/import", {"akela": 2, "application": {"name": "x"}}, 422),
     ):  # fmt: skip
         problem(api.request(method, path, json=body), status)

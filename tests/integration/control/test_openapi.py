@@ -14,18 +14,30 @@ from tests.rest_world import World, every
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SECONDS = 45
+WORKERS = "1"  # with two, CPython 3.11 may end with a SystemError: both parse source at once
 # These end the sign-in that all other requests need.
 KEPT_OUT = ("/api/v1/logout", "/api/v1/me/password")
+
+
+def known(world: World) -> str:
+    """Settings that lead requests to what is there, so that they reach more than 404."""
+    names = {"groups": "g1", "topics": "t1", "sinks": "k1", "streams": "s1", "owners": "o1", "verifiers": "v1"}
+    operations = "".join(
+        f'[[operations]]\ninclude-path-regex = "/{plural}/.name.$"\nparameters = {{ "path.name" = "{name}" }}\n\n'
+        for plural, name in names.items()
+    )
+    return f'[parameters]\n"path.app" = "{world.app}"\n"path.ep" = "e1"\n\n{operations}'
 
 
 @pytest.mark.timeout(240)
 def test_schemathesis_finds_nothing(akela: AkelaUp, platform: httpx.Client, tmp_path: Path) -> None:
     """All its checks: status codes, bodies, content types and headers as described, bad data refused, no server error."""
-    World(platform)
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(known(World(platform)) + CONFIG.read_text())
     token = made(platform.post("/tokens", json={"name": "schemathesis"}))["token"]
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run", f"{akela.ready['api']}/openapi.json",
-        "-H", f"Authorization: Bearer {token}", "--checks", "all", "--phases", "examples,coverage,fuzzing", "--workers", "2",
+        str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(config), "run", f"{akela.ready['api']}/openapi.json",
+        "-H", f"Authorization: Bearer {token}", "--checks", "all", "--phases", "examples,coverage,fuzzing", "--workers", WORKERS,
         "--max-examples", "5", "--max-time", str(SECONDS), "--seed", "7", "--continue-on-failure", "--no-color",
         "--generation-database", "none", "--warnings", "off", *(word for path in KEPT_OUT for word in ("--exclude-path", path)),
     ]  # fmt: skip
