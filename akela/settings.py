@@ -161,7 +161,7 @@ def _spellings(key: str) -> str:
 ALL_KEYS: Final = frozenset(CommonSettings.model_fields) | {
     "id", "index", "mqtt_port", "ws_port", "tls_port", "tls_cert", "tls_key", "tls_client_ca", "admin_port", "max_payload",
     "api_port", "api_rate", "api_burst", "boot_port", "boot_admin_port", "control_admin_port",
-    "admin_user", "admin_password", "boot_ttl", "operations",
+    "admin_user", "admin_password", "boot_ttl", "operations", "audit_days",
 }  # fmt: skip
 
 __all__ = ["CommonSettings", "ServerError", "SettingsError", "load", "settings_options"]

@@ -11,6 +11,7 @@ from control.core import Core
 from control.request_ids import RequestIds
 from control.resources import (
     applications,
+    audit,
     claims,
     configurations,
     endpoints,
@@ -50,6 +51,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     sinks.router,
     owners.router,
     owners.verifiers_router,
+    audit.router,
     observed.router,
 )
 DESCRIPTION: Final = """Manages tenants, applications, schemas, configuration and endpoints.

@@ -20,6 +20,7 @@ from control.paging import Paging as Paging  # noqa: PLC0414  resources find wha
 from control.paging import page_answer as page_answer  # noqa: PLC0414
 from control.problems import NotActiveError, Problem, not_found
 from control.rates import BackOff, Buckets
+from control.request_ids import request_id
 from control.secrets import digest
 
 ROLES: Final = ("platform-admin", "tenant-admin", "tenant-developer", "tenant-viewer")
@@ -94,7 +95,9 @@ class Core:
         """Write a change as the active server; returns the target's new `rev`. Raises: NotActiveError, and what the log raises."""
         log = self.need_active()
         try:
-            return log.write(replace(draft, who=caller.user, where=caller.where))
+            return log.write(
+                replace(draft, who=caller.user, where=caller.where, token=caller.token or None, request=request_id())
+            )
         finally:
             self.written()
 
@@ -106,13 +109,13 @@ class Core:
         content = {**content, "format": upgrades.format_of(kind)}
         tenant = content.get("tenant", caller.tenant)
         target: str = content["_id"]
-        rev = self.write(caller, Draft(kind, "put", target, content, before_rev, "", "", tenant, app))
+        rev = self.write(caller, Draft(kind, "put", target, content, before_rev, "", "", tenant, app, before))
         return {**content, "rev": rev}
 
     def delete(self, caller: Caller, kind: str, before: Content, app: str | None = None) -> None:
         """Delete a document."""
         tenant = before.get("tenant", caller.tenant)
-        self.write(caller, Draft(kind, "delete", before["_id"], None, before["rev"], "", "", tenant, app))
+        self.write(caller, Draft(kind, "delete", before["_id"], None, before["rev"], "", "", tenant, app, before))
 
     def application(self, caller: Caller, app: str, roles: frozenset[str] = READERS) -> Content:
         """An application of the caller's tenant.

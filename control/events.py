@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from akela.contract import topics
 from akela.coordination import Member
-from akela.documents import changelog
+from akela.documents import changelog, history
 from akela.documents.model import DatabaseError
 from akela.link import LinkError, ServerLink
 
@@ -100,7 +100,7 @@ class ChangeEvents:
 def _settled(position: int) -> Sequence[Mapping[str, Any]]:
     """Changes behind `position`, in sequence, up to the first that is pending."""
     changes: list[Mapping[str, Any]] = []
-    for change in changelog.read(position, MAX_EVENTS):
+    for change in history.envelopes(position, MAX_EVENTS):
         if change["state"] == "pending" or change["_id"] != position + len(changes) + 1:
             break
         changes.append(change)
@@ -108,5 +108,5 @@ def _settled(position: int) -> Sequence[Mapping[str, Any]]:
 
 
 def _event(change: Mapping[str, Any]) -> bytes:
-    rev = (change.get("after") or {}).get("rev")
+    rev = None if change["op"] == "delete" else change["_id"]
     return json.dumps({"seq": change["_id"], "rev": rev} | {name: change.get(name) for name in SHOWN}).encode()

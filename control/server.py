@@ -9,13 +9,14 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from akela import __version__
 from akela.admin import AdminServer
-from akela.coordination import Election, Registration, Role, Standing, open_coordination
+from akela.coordination import Election, Member, Registration, Role, Standing, open_coordination
 from akela.documents import model
 from akela.documents.base import DocumentError
 from akela.documents.changelog import ChangeLog, FencedError
@@ -28,6 +29,7 @@ from control.core import Core
 from control.events import ChangeEvents
 from control.resources import signin
 from control.settings import ControlSettings
+from control.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class ControlServer:
         while True:
             leadership = await election.wait_elected()
             try:
-                changes = ChangeLog(leadership.epoch)
+                changes = ChangeLog(leadership.epoch, self._core.leading)
                 await asyncio.to_thread(changes.resume)
                 await asyncio.to_thread(model.upgrade_stored)
                 self._core.log = changes
@@ -134,7 +136,13 @@ class ControlServer:
             log.info("active", extra={"epoch": leadership.epoch})
             self._follow_operations()
             await self._announce()
-            await election.wait_lost()
+            upkeep = asyncio.create_task(
+                Upkeep(changes, timedelta(days=self._settings.audit_days), self._operations, self._events.ring).run()
+            )
+            try:
+                await election.wait_lost()
+            finally:
+                upkeep.cancel()
             self._core.log = None
             self._active = False
             await self._announce()
@@ -161,8 +169,11 @@ class ControlServer:
         if self._registration is not None:
             await self._registration.update(self._announcement())
 
+    def _operations(self) -> Mapping[str, Member]:
+        return self._core.members.get(Role.OPERATIONS, {})
+
     def _follow_operations(self) -> None:
-        self._events.follow(self._core.members.get(Role.OPERATIONS, {}))
+        self._events.follow(self._operations())
 
     def _active_api(self) -> str | None:
         """Where another Control server is; with two of them, the other is the active one."""

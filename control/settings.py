@@ -28,6 +28,10 @@ class ControlSettings(CommonSettings):
         default=None, description="password of the first user (default: random, printed once)"
     )
 
+    audit_days: int = Field(
+        default=365, ge=1, le=36500, description="days that changes are kept; what a server still needs is never cut"
+    )
+
     @property
     def member_id(self) -> str:
         """This server's name in coordination."""

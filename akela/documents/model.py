@@ -24,21 +24,35 @@ TIMEOUT_MS: Final = 5000
 DatabaseError = PyMongoError
 
 
+# What the audit trail is asked for, newest first; an application and a target belong to one tenant. The embedded database uses a compound
+# index only if each field that is compared has one of its own (docs/decisions/0030).
+CHANGE_INDEXES: Final = [
+    "n", "state", "tenant", "kind", "app", "who", "target",
+    ("tenant", "n"), ("tenant", "kind", "n"), ("tenant", "who", "n"), ("app", "n"), ("target", "n"),
+]  # fmt: skip
+
+
 class Change(Stored):
     """One entry of the change log; see `akela.documents.changelog`."""
 
-    meta: ClassVar[dict[str, Any]] = {"collection": "changes", "indexes": ["state"]}
+    meta: ClassVar[dict[str, Any]] = {"collection": "changes", "indexes": CHANGE_INDEXES}
     id = me.IntField(primary_key=True)  # the sequence
+    n = me.IntField(
+        required=True
+    )  # the same: the embedded database sorts `_id` as text, and takes it into no other index
     epoch = me.IntField(required=True)
     at = me.DateTimeField(required=True)
     who = me.StringField(required=True)
-    where = me.StringField(required=True)
+    where = me.StringField(required=True)  # address
+    token = me.StringField()
+    request = me.StringField()
     tenant = me.StringField()
     app = me.StringField()
     kind = me.StringField(required=True)
     op = me.StringField(required=True)
     target = me.StringField(required=True)
     before_rev = me.IntField()
+    before = PlainField()
     after = PlainField()
     state = me.StringField(required=True, choices=["pending", "done", "void"])
     why = me.StringField()

@@ -1,14 +1,13 @@
-"""What is looked at and not written here: records, changes, servers, bootstrap keys."""
+"""What is looked at and not written here: records, servers, bootstrap keys."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from akela.documents import changelog, records
+from akela.documents import records
 from akela.documents.model import Content
-from control.core import ADMINS, PLATFORM, Calling, Paging, Server, page_answer
+from control.core import Calling, Paging, Server, page_answer
 from control.problems import not_found
 from control.resources.schemas import newest
 from control.route import Route
@@ -16,7 +15,6 @@ from control.route import Route
 router = APIRouter(prefix="/api/v1", tags=["observed"], route_class=Route)
 
 Stream = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-MASKED = frozenset({"password", "hash", "claim_secrets", "credentials", "secret"})
 
 
 @router.get("/applications/{app}/streams/{stream}/records")
@@ -38,19 +36,6 @@ def query(
         app, stream, endpoint=endpoint, since=since, until=until, before=page.after, limit=page.limit + 1
     )
     return page_answer(found, page, "_id", _record)
-
-
-@router.get("/changes")
-def changes(
-    caller: Calling,
-    after: Annotated[int, Query(ge=0, le=2**53, description="sequence behind which to begin")] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> Content:
-    """The change log of the tenant, in sequence: who changed what, when, from where. Secrets are masked."""
-    caller.need(ADMINS | PLATFORM)
-    where: Mapping[str, Any] = {} if caller.roles & PLATFORM else {"tenant": caller.tenant}
-    found = list(changelog.read(after, limit, where))
-    return {"items": [_change(change) for change in found], "head": changelog.head_seq()}
 
 
 @router.get("/servers")
@@ -78,10 +63,3 @@ def bootstrap_keys(caller: Calling, core: Server) -> Content:
 
 def _record(document: Content) -> Content:
     return {"id": document["_id"], "endpoint": document["ep"], "at": document["at"], "body": document["body"]}
-
-
-def _change(document: Content) -> Content:
-    after = document.get("after")
-    shown = None if after is None else {key: "(masked)" if key in MASKED else value for key, value in after.items()}
-    names = ("epoch", "at", "who", "where", "tenant", "app", "kind", "op", "target", "before_rev", "state", "why")
-    return {"seq": document["_id"]} | {name: document.get(name) for name in names} | {"after": shown}
