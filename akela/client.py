@@ -6,6 +6,7 @@ ClientError (AkelaError)
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from akela.errors import AkelaError
 Json = Any
 
 TIMEOUT_S: Final = 15.0
-READ_TRIES: Final = 3
+TRIES: Final = 3
 RETRY_S: Final = 0.3
 PAGE: Final = 500
 
@@ -40,13 +41,22 @@ class ApiError(ClientError):
 
 
 class AkelaClient:
-    """One API with one token. Follows a standby's redirect to the active server; repeats reads that found nobody."""
+    """One API with one token. Follows a standby's redirect to the active server; repeats what reached nobody.
+
+    `api` is an address, or several with commas between them: those of all Control servers, of which one may be down.
+    """
 
     def __init__(self, api: str, token: str | None = None) -> None:
-        self.api = api.rstrip("/")
+        self._apis = deque(address.strip().rstrip("/") for address in api.split(","))
+        self.addresses = ",".join(self._apis)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._headers = headers
         self._http = httpx.Client(timeout=TIMEOUT_S, headers=headers)
+
+    @property
+    def api(self) -> str:
+        """The address that is asked at present."""
+        return self._apis[0]
 
     def close(self) -> None:
         """Close the connections."""
@@ -129,18 +139,20 @@ class AkelaClient:
         query: Mapping[str, Json] | None = None,
         etag: str | None = None,
     ) -> httpx.Response:
-        url = f"{self.api}/api/v1{path}"
         params = {name: value for name, value in (query or {}).items() if value is not None}
-        tries = READ_TRIES if method == "GET" else 1
-        for attempt in range(tries):
+        headers = {} if etag is None else {"If-Match": etag}
+        tries = max(TRIES, 2 * len(self._apis))
+        for attempt in range(1, tries + 1):
             try:
-                return self._send(method, url, body, params, {} if etag is None else {"If-Match": etag})
+                return self._send(method, f"{self.api}/api/v1{path}", body, params, headers)
             except httpx.HTTPError as error:
-                if attempt == tries - 1:
+                untold = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)  # nobody has heard of it
+                if attempt == tries or not (untold or method == "GET"):
                     reason = str(error) or type(error).__name__
                     raise NotReachableError(
                         f"{self.api} does not answer ({reason}); is it the right address, and is Akela up?"
                     ) from error
+                self._apis.rotate(-1)
                 time.sleep(RETRY_S)
         raise AssertionError("the last try returns or raises")
 

@@ -26,7 +26,7 @@ class Executioner(monitoring.CommandListener):
 
     def disarm(self) -> None:
         self.left = -1
-        self._commands = COMMANDS
+        self._commands: tuple[str, ...] = COMMANDS
         self._thread: int | None = None
         self._act: Callable[[], None] = self._kill
 
