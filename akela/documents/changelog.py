@@ -27,7 +27,15 @@ from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from akela.documents.applying import ENDPOINT_FIELDS, ExistsError, FencedError, StaleError, always, apply_change, lift_ghosts
+from akela.documents.applying import (
+    ENDPOINT_FIELDS,
+    ExistsError,
+    FencedError,
+    StaleError,
+    always,
+    apply_change,
+    lift_ghosts,
+)
 from akela.documents.model import Change, Content, check
 
 __all__ = [

@@ -1,6 +1,7 @@
 """Operations servers follow the change log, whatever becomes of the events that tell them of it."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from akela.documents import changelog, model, retention
+from akela.documents import changelog, model, retention, upgrades
 from akela.documents.changelog import ChangeLog, Draft
 from akela.lifecycle import Stopper
 from akela.link import ServerLink
@@ -31,7 +32,8 @@ SCHEMA = {"type": "record", "name": "C", "fields": [{"name": "n", "type": "int",
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[ChangeLog]:
     """The leader's change log, with an application, its schema, and an operator's token."""
-    with Database(tmp_path / "data") as database:
+    with Database(tmp_path / "data") as database, contextlib.ExitStack() as stack:
+        stack.callback(model.disconnect)
         model.connect(database.uri, "akela")
         model.ensure_indexes()
         made = ChangeLog(1)
@@ -45,14 +47,13 @@ def log(tmp_path: Path) -> Iterator[ChangeLog]:
         write(made, "token", {"_id": "0a", "tenant": "t", "user": "op", "name": "op", "roles": ["tenant-viewer"], "hash": digest(TOKEN),
                               "created": MOMENT, "expires": None, "revoked": False})  # fmt: skip
         yield made
-        model.disconnect()
 
 
 def write(log: ChangeLog, kind: str, content: dict[str, Any]) -> int:
     """Make a document, or replace it."""
     found = model.find(kind, content["_id"])
     app = content["_id"] if kind == "application" else content.get("app")
-    content = {"format": 1, **content}
+    content = upgrades.upgraded({"format": 1} | content, kind)
     return log.write(
         Draft(
             kind,

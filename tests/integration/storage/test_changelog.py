@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from akela.documents import changelog, history, model
+from akela.documents import changelog, history, model, upgrades
 from akela.documents.changelog import ExistsError, FencedError, StaleError
 from akela.documents.model import Change
 from tests.integration.storage.writers import (
@@ -218,7 +218,11 @@ def test_a_late_change_inside_an_application_dies_with_it() -> None:
     log = leader(1)
     app = {"_id": "app2", "tenant": "t", "name": "demo", "trust": "open", "claim_secrets": [], "default_stream": "values",
            "created": datetime.now(UTC), "format": 1}  # fmt: skip
-    made = log.write(changelog.Draft("application", "put", "app2", app, None, "admin", "test", "t", "app2"))
+    made = log.write(
+        changelog.Draft(
+            "application", "put", "app2", upgrades.upgraded(app, "application"), None, "admin", "test", "t", "app2"
+        )
+    )
     log.write(deletion("app2", made, "application", app="app2"))
     with pytest.raises(StaleError, match="deleted meanwhile"):
         log.write(many(["e1"]))

@@ -110,4 +110,4 @@ def states() -> list[tuple[int, str]]:
 
 
 def endpoints(app: str = "app2") -> list[str]:
-    return [doc["ep"] for doc in model.query("endpoint", {"app": app})]
+    return [doc["ep"] for doc in model.query("endpoint", {"app": app}, sort="ep")]
