@@ -5,10 +5,12 @@ ClientError (AkelaError)
 └── NotReachableError nobody answers there
 """
 
+import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx
 
@@ -20,6 +22,11 @@ TIMEOUT_S: Final = 15.0
 TRIES: Final = 3
 RETRY_S: Final = 0.3
 PAGE: Final = 500
+
+
+def path_of(*parts: str) -> str:
+    """A path of the API: what is in a part never becomes another part."""
+    return "".join(f"/{quote(part, safe='-')}" for part in parts)
 
 
 class ClientError(AkelaError):
@@ -70,9 +77,17 @@ class AkelaClient:
         """Make something. Raises: ApiError, NotReachableError."""
         return self._call("POST", path, body)
 
+    def create(self, path: str, body: Json) -> Json:
+        """Make something, once, also when an answer gets lost on its way. Raises: ApiError, NotReachableError."""
+        return _value(self._tried("POST", path, body, headers={"Idempotency-Key": secrets.token_hex(16)}))
+
     def put(self, path: str, body: Json, *, etag: str | None = None) -> Json:
         """Set something. `etag`: the revision that is meant; left out, the present one. Raises: ApiError, NotReachableError."""
         return self._call("PUT", path, body, etag=etag or self.etag(path))
+
+    def replace(self, path: str, body: Json) -> None:
+        """Set something that has no revision. Raises: ApiError, NotReachableError."""
+        self._call("PUT", path, body)
 
     def patch(self, path: str, body: Json, *, etag: str | None = None) -> Json:
         """Change something by a JSON merge patch. Raises: ApiError, NotReachableError."""
@@ -114,12 +129,23 @@ class AkelaClient:
         return answer
 
     def application(self, name: str) -> str:
-        """The token of an application that is named by token or by name. Raises: ApiError 404, NotReachableError."""
-        for row in self.every("/applications"):
-            if name in (row["id"], row["name"]):
-                token: str = row["id"]
-                return token
-        raise ApiError(404, f"no application {name!r}; `akela app list` shows those that there are")
+        """The token of an application that is named by name or by token. Raises: ApiError 404, NotReachableError."""
+        named: list[Json] = []
+        try:
+            named = self.get("/applications", name=name)["items"]
+        except ApiError as error:
+            if error.status != httpx.codes.UNPROCESSABLE_ENTITY:  # that is no name
+                raise
+        if named:
+            token: str = named[0]["id"]
+            return token
+        try:
+            self.get(path_of("applications", name))
+        except ApiError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            raise ApiError(404, f"no application {name!r}; `akela app list` shows those that there are") from error
+        return name
 
     def _call(
         self,
@@ -138,16 +164,18 @@ class AkelaClient:
         body: Json = None,
         query: Mapping[str, Json] | None = None,
         etag: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         params = {name: value for name, value in (query or {}).items() if value is not None}
-        headers = {} if etag is None else {"If-Match": etag}
+        sent = dict(headers or {}) | ({} if etag is None else {"If-Match": etag})
+        repeatable = method == "GET" or headers is not None
         tries = max(TRIES, 2 * len(self._apis))
         for attempt in range(1, tries + 1):
             try:
-                return self._send(method, f"{self.api}/api/v1{path}", body, params, headers)
+                return self._send(method, f"{self.api}/api/v1{path}", body, params, sent)
             except httpx.HTTPError as error:
                 untold = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)  # nobody has heard of it
-                if attempt == tries or not (untold or method == "GET"):
+                if attempt == tries or not (untold or repeatable):
                     reason = str(error) or type(error).__name__
                     raise NotReachableError(
                         f"{self.api} does not answer ({reason}); is it the right address, and is Akela up?"

@@ -21,7 +21,16 @@ from akela.paths import DataDirectory
 PREFIX: Final = "AKELA_"
 # Variables that belong to tools, not to a server's settings.
 TOOL_VARIABLES: Final = frozenset(
-    {"AKELA_API", "AKELA_TOKEN", "AKELA_APP", "AKELA_ENDPOINT", "AKELA_CLAIM_SECRET", "AKELA_TRUST_KEY", "AKELA_STATE"}
+    {
+        "AKELA_API",
+        "AKELA_TOKEN",
+        "AKELA_PROFILE",
+        "AKELA_APP",
+        "AKELA_ENDPOINT",
+        "AKELA_CLAIM_SECRET",
+        "AKELA_TRUST_KEY",
+        "AKELA_STATE",
+    }
 )
 TEST_PREFIX: Final = "AKELA_TEST_"
 

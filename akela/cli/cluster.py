@@ -1,18 +1,18 @@
-"""`akela changes`, `akela cluster`, `akela doctor`."""
+"""`akela audit`, `akela changes`, `akela cluster`, `akela doctor`."""
 
 import socket
 from typing import Any, Final
 
 import click
 
-from akela.cli.session import Session, api_options, print_json
+from akela.cli.session import Session, api_options, page_options, print_json
 
 CONNECT_S: Final = 3.0
 
 
 @click.group()
 def changes() -> None:
-    """The change log: who changed what, when, from where."""
+    """The change log, in sequence. `akela audit` searches it."""
 
 
 @changes.command("list")
@@ -26,6 +26,31 @@ def list_changes(session: Session, after: int, limit: int) -> None:
 
 
 @click.group()
+def audit() -> None:
+    """The audit trail: who did what, when, from where."""
+
+
+@audit.command("list")
+@click.option("--who", help="only what this user did")
+@click.option("--kind", help="only targets of this kind, such as configuration")
+@click.option("--target", help="only this target: its history")
+@click.option("--app", envvar="AKELA_APP", help="only inside this application  [env: AKELA_APP]")
+@click.option("--tenant", help="only this tenant (platform-admin)")
+@click.option("--since", help="at or after, ISO 8601 with a zone")
+@click.option("--until", help="before, ISO 8601 with a zone")
+@page_options
+@api_options
+def list_audit(session: Session, app: str | None, **where: Any) -> None:
+    """Changes, newest first. With --output json also what was there before and after; secrets are masked.
+
+    Example: akela audit list --app meters --since 2026-01-31T12:00:00Z
+    """
+    application = None if app is None else session.client.application(app)
+    columns = ("seq", "at", "who", "where", "kind", "op", "target", "state", "why")
+    session.pages("/audit", columns, app=application, **where)
+
+
+@click.group()
 def cluster() -> None:
     """Servers of the cluster."""
 
@@ -34,7 +59,7 @@ def cluster() -> None:
 @api_options
 def status(session: Session) -> None:
     """The servers that are there."""
-    session.rows(session.client.get("/servers"), ("role", "id", "mqtt", "api", "active", "load", "version"))
+    session.rows(session.client.get("/servers"), ("role", "id", "mqtt", "api", "active", "position", "load", "version"))
 
 
 @cluster.command("keys")
