@@ -59,6 +59,11 @@ class ServerProcess:
             self._process.wait()
             self._process = None
 
+    def ended(self) -> int:
+        """Wait for its end; gives its exit code."""
+        assert self._process is not None
+        return self._process.wait(WAIT_S)
+
     def said(self) -> str:
         """The end of its log."""
         return self._log.read_text(errors="replace")[-3000:]
@@ -67,13 +72,16 @@ class ServerProcess:
 class Cluster:
     """Use it as a context manager. `zookeeper`: host:port,..., or None for the embedded coordination."""
 
-    def __init__(self, directory: Path, zookeeper: str | None, *, controls: int = 2, operations: int = 2) -> None:
+    def __init__(
+        self, directory: Path, zookeeper: str | None, *, controls: int = 2, operations: int = 2, **settings: str
+    ) -> None:
         self.database = Database(directory / "data")
         environment = {
             "AKELA_DATA": str(directory / "data"),
             "AKELA_CLUSTER_SECRET": "cluster secret",
             "AKELA_ADMIN_PASSWORD": PASSWORD,
         }
+        environment |= {f"AKELA_{name.upper()}": value for name, value in settings.items()}
         if zookeeper is not None:
             environment["AKELA_ZOOKEEPER"] = zookeeper
 
