@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bench import control
 from bench.measure import MeasurementError, measure, paired
 from bench.peers import PEERS, baseline
 from bench.workloads import WORKLOADS, Workload
@@ -35,7 +36,13 @@ def main(
     before: Path | None,
     report: Path | None,
 ) -> None:
-    """Measure the engine beside other brokers. WORDS choose the workloads whose names hold one of them."""
+    """Measure the engine beside other brokers. WORDS choose the workloads whose names hold one of them.
+
+    The word `control` measures the Control server instead (bench/control.py).
+    """
+    if words == ("control",):
+        control.main(["--seconds", str(seconds)], standalone_mode=False)
+        return
     unknown = set(names) - {peer.name for peer in PEERS}
     if unknown:
         raise click.UsageError(f"no such peer: {', '.join(sorted(unknown))}; known: {', '.join(p.name for p in PEERS)}")

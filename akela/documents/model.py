@@ -28,7 +28,7 @@ DatabaseError = PyMongoError
 # index only if each field that is compared has one of its own (docs/decisions/0030).
 CHANGE_INDEXES: Final = [
     "n", "state", "tenant", "kind", "app", "who", "target",
-    ("tenant", "n"), ("tenant", "kind", "n"), ("tenant", "who", "n"), ("app", "n"), ("target", "n"),
+    ("tenant", "n"), ("kind", "n"), ("who", "n"), ("tenant", "kind", "n"), ("tenant", "who", "n"), ("app", "n"), ("target", "n"),
 ]  # fmt: skip
 
 
