@@ -71,17 +71,24 @@ def rest(cluster: Cluster, client: AkelaClient, app: str, endpoints: int, second
     api, at = cluster.controls[0].ports["--api-port"], path_of("applications", app, "endpoints")
     token = client.login("admin", "a good password")["token"]
     cursors = _cursors(client, at, endpoints)
-    reads: dict[str, str] = {"get": f"{at}/e-{endpoints // 2:06}"} | {
-        f"list of 100, {name}": f"{at}?limit=100" + (f"&cursor={cursor}" if cursor else "")
-        for name, cursor in cursors.items()
-    }
+    reads = {"get": f"{at}/e-{endpoints // 2:06}"}
+    for name, cursor in cursors.items():
+        reads[f"list of 100, {name}"] = f"{at}?limit=100" + (f"&cursor={cursor}" if cursor else "")
     for name, path in reads.items():
-        ours = Load(api, token, lambda n, path=path: ("GET", f"/api/v1{path}", b"")).run(seconds)
+        ours = Load(api, token, _getting(path)).run(seconds)
         _show(name, ours, _bare(ours.size, seconds))
     ours = Load(
         api, token, lambda n: ("POST", f"/api/v1{at}", json.dumps({"id": f"new-{time.time_ns()}-{n}"}).encode())
     ).run(seconds)
     _show("create", ours, _bare(ours.size, seconds))
+
+
+def _getting(path: str) -> Callable[[int], Request]:
+    return lambda n: ("GET", f"/api/v1{path}", b"")
+
+
+def _put(client: AkelaClient, path: str, n: int) -> Callable[[], Awaitable[Any]]:
+    return lambda: asyncio.to_thread(client.put, f"{path}/configurations/all/-", {"data": {"n": n}})
 
 
 def _cursors(client: AkelaClient, at: str, endpoints: int) -> dict[str, str | None]:
@@ -197,9 +204,7 @@ async def events(cluster: Cluster, client: AkelaClient) -> None:
     for n in range(WRITES):
         began_s = time.perf_counter()
         waiting = [asyncio.create_task(_pushed(wire, began_s)) for wire in wires]
-        await _timed(
-            lambda n=n: asyncio.to_thread(client.put, f"{path}/configurations/all/-", {"data": {"n": n}}), answered_ms
-        )
+        await _timed(_put(client, path, n), answered_ms)
         took_ms += [await task for task in waiting]
     for wire in wires:
         wire.drop()

@@ -1,5 +1,6 @@
 """A cluster of plain processes, as an administrator starts them: one database, several Control and Operations servers."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -14,21 +15,21 @@ import httpx
 
 from akela.client import AkelaClient
 from tests.database import Database
-from tests.ports import free_port
+from tests.ports import free_offset
 
 PASSWORD: Final = "a good password"
 WAIT_S: Final = 40.0
+CONTROL_PORTS: Final = ("--api-port", "--control-admin-port")
+OPERATIONS_PORTS: Final = ("--mqtt-port", "--ws-port", "--admin-port")
 
 
 class ServerProcess:
     """One `akela run KIND`, started again on the same ports and data."""
 
-    def __init__(
-        self, kind: str, name: str, port_flags: tuple[str, ...], environment: dict[str, str], log: Path
-    ) -> None:
+    def __init__(self, kind: str, name: str, ports: dict[str, int], environment: dict[str, str], log: Path) -> None:
         self.kind = kind
         self.name = name
-        self.ports = {flag: free_port() for flag in port_flags}
+        self.ports = ports
         self._environment = {
             key: value for key, value in os.environ.items() if not key.startswith("AKELA_")
         } | environment
@@ -85,12 +86,19 @@ class Cluster:
         if zookeeper is not None:
             environment["AKELA_ZOOKEEPER"] = zookeeper
 
+        count = controls * len(CONTROL_PORTS) + operations * len(OPERATIONS_PORTS)
+        offset = free_offset(tuple(range(count)))
+        ports = itertools.count(offset)
+
         def planned(kind: str, count: int, flags: tuple[str, ...]) -> list[ServerProcess]:
             names = [f"{kind}-{number}" for number in range(count)]
-            return [ServerProcess(kind, name, flags, environment, directory / f"{name}.log") for name in names]
+            return [
+                ServerProcess(kind, name, {flag: next(ports) for flag in flags}, environment, directory / f"{name}.log")
+                for name in names
+            ]
 
-        self.controls = planned("control", controls, ("--api-port", "--control-admin-port"))
-        self.operations = planned("operations", operations, ("--mqtt-port", "--ws-port", "--admin-port"))
+        self.controls = planned("control", controls, CONTROL_PORTS)
+        self.operations = planned("operations", operations, OPERATIONS_PORTS)
 
     @property
     def apis(self) -> str:
