@@ -1,4 +1,4 @@
-"""kill -9 the active Control server again and again under a stream of writes, on each coordination.
+"""kill -9 the active Control server again and again under a stream of writes, some of them in bulk, on each coordination.
 
 Every write that was answered 2xx is there, every change reaches every Operations server once in effect, none is missing.
 """
@@ -18,7 +18,7 @@ import pytest
 
 from akela.client import AkelaClient, ApiError, NotReachableError
 from akela.documents import changelog, model
-from akela.documents.model import Change
+from akela.documents.model import Change, Endpoint
 from tests import mqtt
 from tests.cluster import Cluster, ServerProcess, until
 from tests.zookeeper import Ensemble, ZooKeeper
@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 ROUNDS = {"zookeeper": 7, "ensemble": 7, "embedded": 6}
 PAUSE_S = 0.02
 MORE = 20  # writes between two kills
+BULK = 7  # each so-many-th write is a batch
+ROWS = 100
 SCHEMA = {"type": "record", "name": "C", "fields": [{"name": "n", "type": "int", "default": -1}]}
 
 
@@ -45,7 +47,7 @@ def coordination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tup
 
 
 class Writes:
-    """Streams of writes: the layer of a new endpoint each, its value its number. Who fails tries the same again."""
+    """Streams of writes: the layer of a new endpoint each, its value its number, or many endpoints. Who fails tries the same again."""
 
     def __init__(self, clients: list[AkelaClient], app: str) -> None:
         self._app = app
@@ -78,9 +80,13 @@ class Writes:
                 continue
 
     def _written(self, client: AkelaClient, number: int) -> bool:
-        path = f"/applications/{self._app}/configurations/endpoint/e-{number}"
+        app = f"/applications/{self._app}"
         try:
-            self.answered[number] = client.put(path, {"data": {"n": number}})
+            if number % BULK == 0:
+                self.answered[number] = client.post(f"{app}/endpoints/batch", {"items": batch(number)})
+            else:
+                layer = f"{app}/configurations/endpoint/e-{number}"
+                self.answered[number] = client.put(layer, {"data": {"n": number}})
         except NotReachableError:
             return False
         except ApiError as error:
@@ -88,6 +94,11 @@ class Writes:
                 self.refused.append(f"{number}: {error}")
             return False
         return True
+
+
+def batch(number: int) -> list[dict[str, str]]:
+    """The endpoints that a bulk write makes; the same each time that it is tried."""
+    return [{"id": f"b-{number}-{index}", "credential": f"credential-{number}-{index}-x"} for index in range(ROWS)]
 
 
 def test_nothing_is_lost_when_the_active_control_is_killed(
@@ -134,6 +145,10 @@ def check_log(cluster: Cluster, app: str, writes: Writes) -> None:
     assert {change["state"] for change in log} <= {"done", "void"}
     done = Counter(change["target"] for change in log if change["state"] == "done" and change["op"] == "put")
     for number, answer in writes.answered.items():
+        if number % BULK == 0:
+            ids = [f"{app}/{row['id']}" for row in batch(number)]
+            assert Endpoint.collection().count_documents({"_id": {"$in": ids}}) == ROWS
+            continue
         layer = model.find("configuration", f"{app}/default/endpoint:e-{number}")
         assert layer is not None, f"write {number} was answered and is not there"
         assert (layer["body"], layer["rev"]) == ({"n": number}, answer["rev"])
@@ -153,4 +168,4 @@ async def check_effects(port: int, app: str, claim: str, writes: Writes) -> None
             await wire.quiet()
             wire.drop()
 
-    await asyncio.gather(*(check(number) for number in writes.answered))
+    await asyncio.gather(*(check(number) for number in writes.answered if number % BULK))
