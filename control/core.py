@@ -20,6 +20,7 @@ from control.paging import Paging as Paging  # noqa: PLC0414  resources find wha
 from control.paging import page_answer as page_answer  # noqa: PLC0414
 from control.problems import NotActiveError, Problem, not_found
 from control.rates import BackOff, Buckets
+from control.remembered import Remembered
 from control.request_ids import request_id
 from control.secrets import digest
 
@@ -79,6 +80,7 @@ class Core:
         self.active_api: Callable[[], str | None] = lambda: None
         self.written: Callable[[], None] = lambda: None
         self.members: dict[Role, Mapping[str, Member]] = {}
+        self.remembered = Remembered(lambda: self.log is not None and self.leading())
         self.cursor_key = cursor_key
         self.rates = Buckets(rate_per_s, burst)
         self.user_backoff = BackOff(*USER_BACKOFF)
@@ -94,11 +96,13 @@ class Core:
     def write(self, caller: Caller, draft: Draft) -> int:
         """Write a change as the active server; returns the target's new `rev`. Raises: NotActiveError, and what the log raises."""
         log = self.need_active()
+        self.remembered.forget(draft.kind, draft.target)
         try:
             return log.write(
                 replace(draft, who=caller.user, where=caller.where, token=caller.token or None, request=request_id())
             )
         finally:
+            self.remembered.forget(draft.kind, draft.target)
             self.written()
 
     def put(
@@ -122,7 +126,7 @@ class Core:
 
         Raises: Problem 404, also for another tenant's, before Problem 403 for a role that is missing.
         """
-        found = model.find("application", app)
+        found = self.remembered.find("application", app)
         if found is None or found["tenant"] != caller.tenant or not caller.reaches(app):
             raise not_found("application", app)
         caller.need(roles)
@@ -142,8 +146,9 @@ _bearer = HTTPBearer(
 
 def caller_of(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
     """Who calls. Raises: Problem 401; 429 above the token's rate; 403 for a write with a read-only token."""
-    token = valid_token(None if bearer is None else bearer.credentials)
-    wait_s = core_of(request).rates.take(token["_id"], time.monotonic())
+    core = core_of(request)
+    token = valid_token(None if bearer is None else bearer.credentials, core.remembered.find)
+    wait_s = core.rates.take(token["_id"], time.monotonic())
     if wait_s > 0:
         raise too_many("too many requests with this API token", wait_s)
     caller = Caller(
@@ -160,12 +165,12 @@ def caller_of(request: Request, bearer: Annotated[HTTPAuthorizationCredentials |
     return caller
 
 
-def valid_token(text: str | None) -> Content:
+def valid_token(text: str | None, find: Callable[[str, str], Content | None] = model.find) -> Content:
     """The stored token behind a bearer's text. Raises: Problem 401."""
     if text is None:
         raise Problem(401, "an API token is needed: Authorization: Bearer akt_...; get one with POST /api/v1/login")
     prefix, _, rest = text.partition("_")
-    token = model.find("token", rest.partition("_")[0]) if prefix == "akt" else None
+    token = find("token", rest.partition("_")[0]) if prefix == "akt" else None
     if token is None or not hmac.compare_digest(token["hash"], digest(text)):
         raise Problem(401, "unknown API token")
     expires = token.get("expires")

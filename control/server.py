@@ -126,6 +126,7 @@ class ControlServer:
                 changes = ChangeLog(leadership.epoch, self._core.leading)
                 await asyncio.to_thread(changes.resume)
                 await asyncio.to_thread(model.upgrade_stored)
+                self._core.remembered.forget_all()
                 self._core.log = changes
                 await asyncio.to_thread(self._make_first_user)
             except (FencedError, DatabaseError) as error:
@@ -137,7 +138,7 @@ class ControlServer:
             self._follow_operations()
             await self._announce()
             upkeep = asyncio.create_task(
-                Upkeep(changes, timedelta(days=self._settings.audit_days), self._operations, self._events.ring).run()
+                Upkeep(changes, timedelta(days=self._settings.audit_days), self._operations, self._repaired).run()
             )
             try:
                 await election.wait_lost()
@@ -168,6 +169,11 @@ class ControlServer:
     async def _announce(self) -> None:
         if self._registration is not None:
             await self._registration.update(self._announcement())
+
+    def _repaired(self) -> None:
+        """Writes that the database had interrupted have got their end."""
+        self._core.remembered.forget_all()
+        self._events.ring()
 
     def _operations(self) -> Mapping[str, Member]:
         return self._core.members.get(Role.OPERATIONS, {})
