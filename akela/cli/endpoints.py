@@ -45,7 +45,8 @@ def add(
     if (ep is None) == (source is None):
         raise click.UsageError("give an ID, or --from CSV")
     if source is not None:
-        provisioning.provision(session, _path(session, app), source, credentials, skip_bad=skip_bad)
+        batches = path_of("applications", session.client.application(app), "endpoint-batches")
+        provisioning.provision(session, batches, source, credentials, skip_bad=skip_bad)
     else:
         session.show(session.client.create(_path(session, app), {"id": ep}), secret="credential")
 

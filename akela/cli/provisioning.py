@@ -164,7 +164,7 @@ def _sent(session: Session, path: str, batch: Sequence[Row]) -> Any:
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return session.client.post(path + "/batch", body)
+            return session.client.post(path, body)
         except ClientError as error:
             passing = isinstance(error, NotReachableError) or getattr(error, "status", 0) in (429, 503)
             if not passing or time.monotonic() > deadline_s:

@@ -1,6 +1,5 @@
 """What is looked at and not written here: records, servers, bootstrap keys."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -8,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from akela.documents import records
 from akela.documents.model import Content
 from control.core import Calling, Paging, Server, page_answer
+from control.moments import Moment
 from control.problems import not_found
 from control.resources.schemas import newest
 from control.route import Route
@@ -25,8 +25,8 @@ def query(
     core: Server,
     page: Paging,
     endpoint: Annotated[str | None, Query(max_length=64, description="only this endpoint's")] = None,
-    since: Annotated[datetime | None, Query(description="received at or after")] = None,
-    until: Annotated[datetime | None, Query(description="received before")] = None,
+    since: Annotated[Moment, Query(description="received at or after")] = None,
+    until: Annotated[Moment, Query(description="received before")] = None,
 ) -> Content:
     """Records of a stream, newest first."""
     application = core.application(caller, app)

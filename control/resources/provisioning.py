@@ -19,7 +19,7 @@ from control.problems import Problem
 from control.route import Route
 from control.secrets import digest, new_credential, new_id
 
-router = APIRouter(prefix="/api/v1/applications/{app}/endpoints", tags=["endpoints"], route_class=Route)
+router = APIRouter(prefix="/api/v1/applications/{app}/endpoint-batches", tags=["endpoints"], route_class=Route)
 
 CREDENTIAL: Final = r"^[!-~]{16,128}$"
 
@@ -60,8 +60,8 @@ class BatchDone(Body):
     exists: int
 
 
-@router.post("/batch", response_model=BatchDone)
-def batch(app: str, body: Batch, caller: Calling, core: Server) -> Response:
+@router.post("", response_model=BatchDone)
+def provision(app: str, body: Batch, caller: Calling, core: Server) -> Response:
     """Provision up to 1,000 endpoints as one change. Repeating a request is harmless."""
     core.application(caller, app, DEVELOPERS)
     _refuse_repeated(body.items)

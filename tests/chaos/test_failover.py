@@ -83,7 +83,7 @@ class Writes:
         app = f"/applications/{self._app}"
         try:
             if number % BULK == 0:
-                self.answered[number] = client.post(f"{app}/endpoints/batch", {"items": batch(number)})
+                self.answered[number] = client.post(f"{app}/endpoint-batches", {"items": batch(number)})
             else:
                 layer = f"{app}/configurations/endpoint/e-{number}"
                 self.answered[number] = client.put(layer, {"data": {"n": number}})

@@ -148,7 +148,7 @@ def test_an_import_that_reaches_nobody_keeps_the_passwords_it_made(tmp_path: Pat
 )
 def test_a_bad_batch_is_refused_whole(akela: AkelaUp, app: str, body: object, path: str) -> None:
     answer = httpx.post(
-        f"{akela.ready['api']}/api/v1/applications/{app}/endpoints/batch",
+        f"{akela.ready['api']}/api/v1/applications/{app}/endpoint-batches",
         json=body,
         headers={"Authorization": f"Bearer {akela.demo['admin_token']}"},
     )
