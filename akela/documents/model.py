@@ -16,6 +16,7 @@ from akela.documents.accounts import Answered, Tenant, Token, User
 from akela.documents.base import Content, DocumentError, Managed, PlainField, Stored
 from akela.documents.definitions import Group, Owner, Sink, Stream, Topic, Verifier
 from akela.documents.fleet import Application, CommonType, Configuration, ConfigurationVersion, Endpoint, Schema
+from akela.documents.numbers import PLAIN_NUMBERS
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def connect(uri: str, database: str) -> None:
     me.connect(
         db=database, host=uri, tz_aware=True, uuidRepresentation="standard", retryWrites=False,
         serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS, socketTimeoutMS=30_000,
+        type_registry=PLAIN_NUMBERS,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WaitQueueTimeoutError
 
+from akela.documents.numbers import PLAIN_NUMBERS
 from akela.errors import AkelaError
 
 Document = Mapping[str, Any]
@@ -57,7 +58,7 @@ class OperationsStore:
         """Use this database; the first call tells whether somebody is there."""
         self._client = AsyncMongoClient(
             uri, tz_aware=True, retryWrites=False, serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS,
-            socketTimeoutMS=SOCKET_TIMEOUT_MS,
+            socketTimeoutMS=SOCKET_TIMEOUT_MS, type_registry=PLAIN_NUMBERS,
         )  # fmt: skip
         self._database = self._client[database]
 

@@ -88,6 +88,15 @@ async def test_any_json_is_stored_as_it_is(store: OperationsStore) -> None:
     assert Configuration.collection().find_one({"_id": "c"}) == {"_id": "c", "body": {"other": STRANGE}}
 
 
+async def test_large_numbers_come_back_as_plain_ones(store: OperationsStore) -> None:
+    await store.insert_records("app2", "s", [record("1", "e", {"n": 2**53, "in": [3_000_000_000]})])
+    body = records.query("app2", "s", endpoint=None, since=None, until=None, before=None, limit=1)[0]["body"]
+    assert (type(body["n"]), type(body["in"][0])) == (int, int)
+    await store.register_endpoints([endpoint("a", profile={"n": 2**40})])
+    (found,) = await store.find_endpoints(["app2/a"])
+    assert type(found["profile"]["n"]) is int
+
+
 async def test_unique_names_are_unique(store: OperationsStore) -> None:
     await store.register_endpoints([endpoint("a")])
     await store.register_endpoints([endpoint("a") | {"_id": "other"}])
