@@ -108,7 +108,7 @@ class ConfigurationVersion(Managed):
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "configuration_versions",
-        "indexes": ["app", "layer", {"fields": ["layer", "version"], "unique": True}],
+        "indexes": ["app", "layer", {"fields": ["layer", "version"], "unique": True}, ("layer", "rev")],
     }
     id = me.StringField(primary_key=True)  # {layer}/{version}
     app = me.StringField(required=True)
