@@ -6,6 +6,8 @@ from pydantic import Field, SecretStr
 
 from akela.settings import CommonSettings
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  addresses that one listens on and nobody connects to
+
 
 class ControlSettings(CommonSettings):
     """Everything that a Control server can be told."""
@@ -39,5 +41,6 @@ class ControlSettings(CommonSettings):
 
     @property
     def api_url(self) -> str:
-        """Where the REST API is, as others reach it."""
-        return f"http://{self.public_host or self.bind}:{self.listen(self.api_port)}"
+        """Where the REST API is, as others reach it; of a server that listens everywhere, under its machine's name."""
+        host = self.public_host or (socket.getfqdn() if self.bind in EVERYWHERE else self.bind)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.listen(self.api_port)}"

@@ -2,6 +2,7 @@
 
 import socket
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -76,14 +77,16 @@ def keys(session: Session) -> None:
 @click.command()
 @api_options
 def doctor(session: Session) -> None:
-    """Check that the API answers, the sign-in is good, and every announced MQTT address can be reached."""
+    """Check that the API answers, the sign-in is good, and every announced address can be reached."""
     session.client.get("/me")  # raises what says what to do
     checks: list[tuple[str, str | None]] = [(f"{session.client.api} answers and the sign-in is good", None)]
     servers = session.client.get("/servers")["items"]
     for role in ("operations", "bootstrap", "control"):
         there = [server for server in servers if server["role"] == role]
         checks.append((f"{role}: {len(there)} there", None if there else f"none; start one with `akela run {role}`"))
-        checks += [(f"{server['id']} at {_address(server)}", _reached(server)) for server in there if "mqtt" in server]
+        for server in there:
+            host, port = _address(server)
+            checks.append((f"{server['id']} at {host}:{port}", _reached(host, port, role)))
     if session.json:
         print_json({"checks": [{"what": what, "ok": wrong is None, "reason": wrong} for what, wrong in checks]})
     else:
@@ -93,15 +96,18 @@ def doctor(session: Session) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _address(server: Any) -> str:
-    return f"{server['mqtt']['host']}:{server['mqtt']['port']}"
+def _address(server: Any) -> tuple[str, int]:
+    """The address that a server announces."""
+    if "mqtt" in server:
+        return server["mqtt"]["host"], server["mqtt"]["port"]
+    url = urlsplit(server["api"])
+    return url.hostname or "", url.port or 80
 
 
-def _reached(server: Any) -> str | None:
+def _reached(host: str, port: int, role: str) -> str | None:
     try:
-        socket.create_connection((server["mqtt"]["host"], server["mqtt"]["port"]), CONNECT_S).close()
+        socket.create_connection((host, port), CONNECT_S).close()
     except OSError as error:
-        return (
-            f"{error.strerror or error}; endpoints are told this address: set --public-host to one that they can reach"
-        )
+        whom = "clients are sent to" if role == "control" else "endpoints are told"
+        return f"{error.strerror or error}; {whom} this address: set --public-host to one that they can reach"
     return None
