@@ -21,7 +21,16 @@ from akela.paths import DataDirectory
 PREFIX: Final = "AKELA_"
 # Variables that belong to tools, not to a server's settings.
 TOOL_VARIABLES: Final = frozenset(
-    {"AKELA_API", "AKELA_TOKEN", "AKELA_APP", "AKELA_ENDPOINT", "AKELA_CLAIM_SECRET", "AKELA_TRUST_KEY", "AKELA_STATE"}
+    {
+        "AKELA_API",
+        "AKELA_TOKEN",
+        "AKELA_PROFILE",
+        "AKELA_APP",
+        "AKELA_ENDPOINT",
+        "AKELA_CLAIM_SECRET",
+        "AKELA_TRUST_KEY",
+        "AKELA_STATE",
+    }
 )
 TEST_PREFIX: Final = "AKELA_TEST_"
 
@@ -160,8 +169,8 @@ def _spellings(key: str) -> str:
 # Every key of every server: the environment is shared by all of them on one machine.
 ALL_KEYS: Final = frozenset(CommonSettings.model_fields) | {
     "id", "index", "mqtt_port", "ws_port", "tls_port", "tls_cert", "tls_key", "tls_client_ca", "admin_port", "max_payload",
-    "api_port", "boot_port", "boot_admin_port", "control_admin_port",
-    "admin_user", "admin_password", "boot_ttl", "operations",
+    "api_port", "api_rate", "api_burst", "boot_port", "boot_admin_port", "control_admin_port",
+    "admin_user", "admin_password", "boot_ttl", "operations", "audit_days",
 }  # fmt: skip
 
 __all__ = ["CommonSettings", "ServerError", "SettingsError", "load", "settings_options"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from bench import table
+from bench import control, table
 from bench.errors import BenchError
 from bench.loops import AKELAS
 from bench.machine import describe
@@ -187,6 +187,9 @@ def report(file: Path, docs: Path) -> None:
             click.echo(f"written: {path}")
     except BenchError as error:
         raise click.ClickException(str(error)) from error
+
+
+main.add_command(control.main, "control")
 
 
 def _process() -> None:

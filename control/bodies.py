@@ -1,7 +1,10 @@
-"""Request bodies, checked before any handler sees them: size, UTF-8, JSON, depth, what no database could keep."""
+"""Request bodies, checked before any handler sees them: size, type, UTF-8, JSON, depth, what no database could keep."""
 
+from collections.abc import Mapping
 from typing import Final
 
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from akela.contract.errors import PayloadError
@@ -9,6 +12,8 @@ from akela.contract.payloads import check_plain, decode_json
 from control.problems import answer
 
 MAX_BODY: Final = 1024 * 1024  # bytes
+LARGER: Final[Mapping[str, int]] = {"/api/v1/applications/import": 32 * 1024 * 1024}  # by path
+JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
 
 
 class CheckedBodies:
@@ -22,15 +27,13 @@ class CheckedBodies:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        body = await _read(receive)
-        refusal = None
+        limit = LARGER.get(scope["path"], MAX_BODY)
+        body = await _read(receive, limit)
+        refusal: Response | None = None
         if body is None:
-            refusal = answer(413, f"a request body has at most {MAX_BODY} bytes")
+            refusal = answer(413, f"a request body has at most {limit} bytes here")
         elif body:
-            try:
-                check_plain(decode_json(body))
-            except PayloadError as error:
-                refusal = answer(400, error.reason, [{"path": error.key or "", "reason": error.reason}])
+            refusal = _refusal(scope, body)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -46,15 +49,43 @@ class CheckedBodies:
         await self._app(scope, again, send)
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None when it is too large."""
-    body = bytearray()
+def _refusal(scope: Scope, body: bytes) -> Response | None:
+    given = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    if given not in JSON_TYPES:
+        return answer(
+            415, f"{given or 'a body without Content-Type'} is not understood; send {' or '.join(sorted(JSON_TYPES))}"
+        )
+    try:
+        value = decode_json(body)
+        check_plain(value)
+        _check_keys(value, "")
+    except PayloadError as error:
+        return answer(400, error.reason, [{"path": error.key or "", "reason": error.reason}])
+    return None
+
+
+def _check_keys(value: object, path: str) -> None:
+    """No key holds a NUL: the database keeps none such. Raises: PayloadError."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if "\0" in key:
+                raise PayloadError("a key holds a NUL", key=path)
+            _check_keys(item, f"{path}/{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_keys(item, f"{path}/{index}")
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or None when it is too large: the rest is read and thrown away, so that the sender gets to hear it."""
+    body: bytearray | None = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return bytes(body)
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            return None
+            return None if body is None else bytes(body)
+        if body is not None:
+            body += message.get("body", b"")
+            if len(body) > limit:
+                body = None
         if not message.get("more_body", False):
-            return bytes(body)
+            return None if body is None else bytes(body)

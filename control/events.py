@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from akela.contract import topics
 from akela.coordination import Member
-from akela.documents import changelog
+from akela.documents import changelog, history
 from akela.documents.model import DatabaseError
 from akela.link import LinkError, ServerLink
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 RETRY_S: Final = 1.0
 LOOK_EVERY_S: Final = 10.0
 MAX_EVENTS: Final = 200
+MAX_RECENT: Final = 2000
 CONTROL_USER: Final = "$control"
 SHOWN: Final = ("epoch", "kind", "op", "target", "tenant", "app")
 
@@ -33,6 +34,8 @@ class ChangeEvents:
         self._secret = secret
         self._servers: dict[str, tuple[Member, asyncio.Task[None]]] = {}
         self._bells: set[asyncio.Event] = set()
+        self._recent: dict[int, bytes] = {}  # events by number: one reading of the log serves all servers
+        self._reading = asyncio.Lock()
 
     def follow(self, members: Mapping[str, Member]) -> None:
         """These are the Operations servers now."""
@@ -87,20 +90,33 @@ class ChangeEvents:
         position = max(0, await asyncio.to_thread(changelog.head_seq) - 1)
         while True:
             bell.clear()
-            for change in await asyncio.to_thread(_settled, position):
-                await link.publish(topics.CONTROL, _event(change))
-                position = change["_id"]
+            for event in await self._events_behind(position):
+                await link.publish(topics.CONTROL, event)
+                position += 1
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await bell.wait()
             except TimeoutError:
                 continue
 
+    async def _events_behind(self, position: int) -> Sequence[bytes]:
+        """Events of the changes behind `position`, in sequence, up to the first that is pending."""
+        async with self._reading:
+            if position + 1 not in self._recent:
+                if len(self._recent) > MAX_RECENT:
+                    self._recent.clear()
+                for change in await asyncio.to_thread(_settled, position):
+                    self._recent[change["_id"]] = _event(change)
+        events: list[bytes] = []
+        while position + 1 + len(events) in self._recent:
+            events.append(self._recent[position + 1 + len(events)])
+        return events
+
 
 def _settled(position: int) -> Sequence[Mapping[str, Any]]:
     """Changes behind `position`, in sequence, up to the first that is pending."""
     changes: list[Mapping[str, Any]] = []
-    for change in changelog.read(position, MAX_EVENTS):
+    for change in history.envelopes(position, MAX_EVENTS):
         if change["state"] == "pending" or change["_id"] != position + len(changes) + 1:
             break
         changes.append(change)
@@ -108,5 +124,5 @@ def _settled(position: int) -> Sequence[Mapping[str, Any]]:
 
 
 def _event(change: Mapping[str, Any]) -> bytes:
-    rev = (change.get("after") or {}).get("rev")
+    rev = None if change["op"] == "delete" else change["_id"]
     return json.dumps({"seq": change["_id"], "rev": rev} | {name: change.get(name) for name in SHOWN}).encode()

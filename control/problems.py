@@ -1,7 +1,7 @@
 """Errors of the REST API as `application/problem+json` (RFC 9457), each with the path of every wrong field."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,10 +9,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from akela.contract.errors import ContractError
+from akela.documents.base import DocumentError
 from akela.documents.changelog import ExistsError, FencedError, StaleError
-from akela.documents.model import DatabaseError, DocumentError
+from akela.documents.model import DatabaseError
+from control.request_ids import request_id
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +26,20 @@ FieldError = dict[str, str]
 class Problem(Exception):
     """An answer other than success. `errors`: (path, reason) of each wrong field."""
 
-    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[tuple[str, str]] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = dict(more or {})  # members of the document beside the standard ones
         self.errors = [{"path": path, "reason": reason} for path, reason in errors]
 
 
@@ -43,7 +57,11 @@ def not_found(what: str, name: str) -> Problem:
 
 
 def answer(
-    status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+    status: int,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: dict[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
     """A problem document."""
     body: dict[str, Any] = {
@@ -51,9 +69,11 @@ def answer(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        "request_id": request_id(),
     }
     if errors:
         body["errors"] = list(errors)
+    body |= more or {}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
@@ -62,8 +82,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     def problem(request: Request, error: Problem) -> Response:
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
-        return answer(error.status, error.detail, error.errors, headers)
+        challenge = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
+        return answer(error.status, error.detail, error.errors, error.headers | challenge, error.more)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -77,7 +97,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return answer(error.status_code, str(error.detail))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(request))
+        return answer(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(NotActiveError)
     def standby(request: Request, error: NotActiveError) -> Response:
@@ -92,7 +115,7 @@ def install(app: FastAPI) -> None:
 def _install_storage(app: FastAPI) -> None:
     @app.exception_handler(StaleError)
     def stale(request: Request, error: StaleError) -> Response:
-        return answer(409, f"{error}; read it again and repeat")
+        return answer(412 if "if-match" in request.headers else 409, f"{error}; read it again and repeat")
 
     @app.exception_handler(ExistsError)
     def exists(request: Request, error: ExistsError) -> Response:
@@ -108,15 +131,25 @@ def _install_storage(app: FastAPI) -> None:
 
     @app.exception_handler(DatabaseError)
     def database(request: Request, error: Exception) -> Response:
-        log.warning("the database fails", extra={"error": str(error)[:200]})
+        log.warning("the database fails", extra={"error": str(error)[:200], "request": request_id()})
         return answer(503, "the database does not answer; try again", headers={"Retry-After": "1"})
 
-    @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> Response:
-        log.error("a request failed", exc_info=error, extra={"path": request.url.path})
-        return answer(500, "the server failed; its log says why")
+
+async def failed(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
+    """Answer for what nobody foresaw: the log says what, the answer only that."""
+    log.error("a request failed", exc_info=error, extra={"path": scope["path"], "request": request_id()})
+    await answer(500, "the server failed; its log says why")(scope, receive, send)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of a path: of all its routes, where Starlette names the first one's."""
+    found: set[str] = set()
+    for route in request.app.state.api_routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)
 
 
 def _path(location: Sequence[int | str]) -> str:
-    parts = location[1:] if location and location[0] == "body" else location
+    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
     return "/" + "/".join(map(str, parts)) if parts else ""

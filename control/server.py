@@ -9,26 +9,27 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from akela import __version__
 from akela.admin import AdminServer
-from akela.coordination import Election, Registration, Role, Standing, open_coordination
+from akela.coordination import Election, Member, Registration, Role, Standing, open_coordination
 from akela.documents import model
+from akela.documents.base import DocumentError
 from akela.documents.changelog import ChangeLog, FencedError
 from akela.documents.model import DatabaseError
 from akela.errors import ServerError
 from akela.http_server import HttpServer
 from akela.lifecycle import Stopper
-from control import problems
-from control.bodies import CheckedBodies
+from control.api import api
 from control.core import Core
 from control.events import ChangeEvents
-from control.resources import accounts, applications, configurations, endpoints, observed, schemas
+from control.resources import signin
 from control.settings import ControlSettings
+from control.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +37,16 @@ START_TIMEOUT_S: Final = 30.0
 RETRY_S: Final = 0.2
 
 
-def api(core: Core) -> FastAPI:
-    """The REST API over `core`."""
-    app = FastAPI(
-        title="Akela Control",
-        version=__version__,
-        description="Manages tenants, applications, schemas, configuration and endpoints. Errors are `application/problem+json`.",
-    )
-    app.state.core = core
-    app.add_middleware(CheckedBodies)
-    problems.install(app)
-    for resource in (accounts, applications, schemas, configurations, endpoints, observed):
-        app.include_router(resource.router)
-    return app
-
-
 class ControlServer:
     """One Control server."""
 
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
-        self._core = Core()
+        self._core = Core(
+            cursor_key=settings.require_cluster_secret().encode(),
+            rate_per_s=settings.api_rate,
+            burst=settings.api_burst,
+        )
         self._coordination = open_coordination(
             zookeeper=settings.zookeeper, directory=settings.data, cluster=settings.cluster
         )
@@ -105,6 +95,8 @@ class ControlServer:
         while True:
             try:
                 return await asyncio.to_thread(model.ensure_indexes)
+            except DocumentError as error:
+                raise ServerError(str(error)) from error
             except DatabaseError as error:
                 if time.monotonic() > deadline_s:
                     raise ServerError(
@@ -131,8 +123,10 @@ class ControlServer:
         while True:
             leadership = await election.wait_elected()
             try:
-                changes = ChangeLog(leadership.epoch)
+                changes = ChangeLog(leadership.epoch, self._core.leading)
                 await asyncio.to_thread(changes.resume)
+                await asyncio.to_thread(model.upgrade_stored)
+                self._core.remembered.forget_all()
                 self._core.log = changes
                 await asyncio.to_thread(self._make_first_user)
             except (FencedError, DatabaseError) as error:
@@ -143,7 +137,13 @@ class ControlServer:
             log.info("active", extra={"epoch": leadership.epoch})
             self._follow_operations()
             await self._announce()
-            await election.wait_lost()
+            upkeep = asyncio.create_task(
+                Upkeep(changes, timedelta(days=self._settings.audit_days), self._operations, self._repaired).run()
+            )
+            try:
+                await election.wait_lost()
+            finally:
+                upkeep.cancel()
             self._core.log = None
             self._active = False
             await self._announce()
@@ -153,7 +153,7 @@ class ControlServer:
     def _make_first_user(self) -> None:
         given = self._settings.admin_password
         password = given.get_secret_value() if given is not None else secrets.token_urlsafe(12)
-        made = accounts.first_user(self._core, self._settings.admin_user, password)
+        made = signin.first_user(self._core, self._settings.admin_user, password)
         if made and given is None:
             print(f"first login: user {self._settings.admin_user}, password {password}", flush=True)  # noqa: T201
 
@@ -170,8 +170,16 @@ class ControlServer:
         if self._registration is not None:
             await self._registration.update(self._announcement())
 
+    def _repaired(self) -> None:
+        """Writes that the database had interrupted have got their end."""
+        self._core.remembered.forget_all()
+        self._events.ring()
+
+    def _operations(self) -> Mapping[str, Member]:
+        return self._core.members.get(Role.OPERATIONS, {})
+
     def _follow_operations(self) -> None:
-        self._events.follow(self._core.members.get(Role.OPERATIONS, {}))
+        self._events.follow(self._operations())
 
     def _active_api(self) -> str | None:
         """Where another Control server is; with two of them, the other is the active one."""

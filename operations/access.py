@@ -76,9 +76,17 @@ class Access:
             entry = self._catalog.entry(topics.observed_app(topic_filter))
         except TopicError as error:
             return Refused(Reason.NOT_AUTHORIZED, error.reason)
-        if entry is None or entry.application.tenant != operator.tenant:
+        if (
+            entry is None
+            or entry.application.tenant != operator.tenant
+            or not _in_scope(operator, entry.application.token)
+        ):
             return Refused(Reason.NOT_AUTHORIZED, "no such application in your tenant")
         return SubscribeGrant(topic_filter)
+
+
+def _in_scope(operator: Operator, app: str) -> bool:
+    return operator.applications is None or app in operator.applications
 
 
 def _own_filter(endpoint: Endpoint, topic_filter: str) -> SubscribeGrant | Refused:

@@ -72,20 +72,32 @@ class AppliedChanges:
         self._plane.changed(app, target if scope == "endpoint" else None)
 
     def _endpoint(self, change: Change) -> None:
-        app, _, ep = change["target"].partition("/")
+        if change["op"] == "many":
+            return  # made where there were none: nobody of them is attached
+        self.endpoint_is(change["target"], None if change["op"] == "delete" else change["after"])
+
+    def endpoint_is(self, key: str, document: Change | None) -> None:
+        """The stored endpoint is this now, or is no more (None): a session that it does not allow any more ends."""
+        app, _, ep = key.partition("/")
         endpoint = self._attached.find(app, ep)
         if endpoint is None or endpoint.session is None:
             return
-        after = change.get("after") or {}
-        known = {credential["id"] for credential in after.get("credentials") or ()}
-        gone = endpoint.credential is not None and "credentials" in after and endpoint.credential not in known
-        if change["op"] == "delete" or after.get("revoked") or gone:
+        if document is None:
+            allowed = endpoint.limited and self._catalog.entry(app) is not None  # it has not registered yet
+        else:
+            known = {credential["id"] for credential in document.get("credentials") or ()}
+            gone = endpoint.credential is not None and "credentials" in document and endpoint.credential not in known
+            allowed = not (document.get("revoked") or gone)
+        if not allowed:
             endpoint.session.disconnect(Reason.NOT_AUTHORIZED, "revoked")
 
     def _token(self, change: Change) -> None:
-        after = change.get("after") or {}
-        if change["op"] == "delete" or after.get("revoked"):
-            self._end(lambda principal: isinstance(principal, Operator) and principal.token == change["target"])
+        self.token_is(change["target"], None if change["op"] == "delete" else change["after"])
+
+    def token_is(self, token: str, document: Change | None) -> None:
+        """The stored API token is this now, or is no more (None)."""
+        if document is None or document.get("revoked"):
+            self._end(lambda principal: isinstance(principal, Operator) and principal.token == token)
 
     def _end(self, concerned: Callable[[object], bool]) -> None:
         for session in [session for session in self._sessions() if concerned(session.principal)]:

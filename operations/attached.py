@@ -36,6 +36,10 @@ class Attached:
         """Tell `plane` of endpoints that become reachable."""
         self._attending.append(plane)
 
+    def applications(self) -> list[str]:
+        """Applications that have had an endpoint attached here."""
+        return list(self._by_app)
+
     def of(self, app: str) -> Iterator[Endpoint]:
         """The attached endpoints of an application; the answer stands still while sessions come and go."""
         return iter(list(self._by_app.get(app, {}).values()))

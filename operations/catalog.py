@@ -7,6 +7,7 @@ Not here: anything per endpoint but the layers that single endpoints have of the
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from akela.contract.avro import ParsedSchema, parse_schema
@@ -24,18 +25,21 @@ class Application:
     token: str
     tenant: str
     trust: str  # open, listed or closed
-    claim_hashes: Mapping[str, str]  # id of the claim secret -> SHA-256, hex
+    claim_hashes: Mapping[str, str]  # id of each claim secret that is not revoked -> SHA-256, hex
     default_stream: str
+    claim_ends: Mapping[str, datetime] = field(default_factory=dict)  # id of a claim secret -> when it expires
 
     @classmethod
     def of(cls, document: Document) -> "Application":
         """The application that `document` describes."""
+        claims = [secret for secret in document.get("claim_secrets", ()) if not secret.get("revoked")]
         return cls(
             token=document["_id"],
             tenant=document["tenant"],
             trust=document["trust"],
-            claim_hashes={secret["id"]: secret["hash"] for secret in document.get("claim_secrets", ())},
+            claim_hashes={secret["id"]: secret["hash"] for secret in claims},
             default_stream=document.get("default_stream", "values"),
+            claim_ends={secret["id"]: secret["expires"] for secret in claims if secret.get("expires") is not None},
         )
 
 
@@ -135,6 +139,6 @@ class Catalog:
             return
         if scope == "all":
             entry.base_layer = None
-        else:
+        elif scope == "endpoint":
             entry.endpoint_layers.pop(target, None)
         entry.edition += 1

@@ -2,12 +2,12 @@
 
 Control publishes each change at `$akela/control`. Whatever the event says, this server then reads the log from the place
 it stands at, so a lost, repeated or reordered event costs nothing; and every 30 s it looks even if no bell rang
-(DESIGN section 6).
+(DESIGN section 6). A server that has been away for so long that the log was cut behind its place starts over.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from akela.documents.store import StoreError
@@ -29,13 +29,23 @@ class ChangeSource(Protocol):
         """Changes behind `after_seq`, in sequence without a gap, each done or void."""
         ...
 
+    async def cut_seq(self) -> int:
+        """The last number that the log has been cut up to."""
+        ...
+
 
 class ChangeFeed:
-    """Brings this server from one place in the log to the next; `apply` is called for each done change in sequence."""
+    """Brings this server from one place in the log to the next.
 
-    def __init__(self, source: ChangeSource, apply: Callable[[Change], None]) -> None:
+    `apply` is called for each done change in sequence; `start_over` when the log does not reach back: it gives the new place.
+    """
+
+    def __init__(
+        self, source: ChangeSource, apply: Callable[[Change], None], start_over: Callable[[], Awaitable[int]]
+    ) -> None:
         self._source = source
         self._apply = apply
+        self._start_over = start_over
         self._bell = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self.position = 0
@@ -78,6 +88,9 @@ class ChangeFeed:
     async def _read(self) -> bool:
         before = self.position
         changes = await self._source.read_changes(before, READ_LIMIT)
+        if not changes and await self._source.cut_seq() > before:
+            self.position = await self._start_over()
+            return True
         for change in changes:
             if change["_id"] != self.position + 1:
                 break  # the log ends here for now: the next number is still being written

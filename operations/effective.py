@@ -82,6 +82,11 @@ class Configurations:
             current.by_endpoint[key] = self._compute(app, entry, key)
         return current.by_endpoint[key]
 
+    def reloaded(self, position: int) -> None:
+        """The catalog was read anew, and stands for this place in the log."""
+        self._current.clear()  # editions begin again
+        self.position = position
+
     def payload(self, app: str, target: Effective, holds: str | None) -> bytes:
         """The `d/config` that brings an endpoint from `holds` to `target`: a delta where it is smaller, else the whole."""
         base = None if holds is None else self._values.get((app, holds))

@@ -102,7 +102,7 @@ class Gate:
         except TopicError as error:
             return Refused(Reason.CLIENT_IDENTIFIER_NOT_VALID, error.reason)
         stored = await self._endpoints.load(f"{app}/{ep}")
-        verdict = admit_endpoint(entry.application, ep, password, stored)
+        verdict = admit_endpoint(entry.application, ep, password, stored, datetime.now(UTC))
         if isinstance(verdict, Refused):
             return verdict
         await self._admit(entry.application, verdict, stored)

@@ -71,11 +71,13 @@ def admit_operator(user: str, password: bytes, token: Mapping[str, Any] | None, 
     if not OBSERVERS.intersection(token.get("roles", ())):
         return denied("the API token has no role that may observe")
     platform = "platform-admin" in token["roles"]
-    return Operator(token["user"], token["tenant"], token["_id"], expires, platform)
+    scope = token.get("applications")
+    applications = None if scope is None else frozenset(scope)
+    return Operator(token["user"], token["tenant"], token["_id"], expires, platform, applications)
 
 
 def admit_endpoint(  # noqa: PLR0911  a line per reason
-    application: Application, ep: EndpointId, secret: bytes, stored: Mapping[str, Any] | None
+    application: Application, ep: EndpointId, secret: bytes, stored: Mapping[str, Any] | None, now: datetime
 ) -> Admitted | Refused:
     """Decide on an endpoint by its application and its stored document (None: never seen)."""
     if stored is not None and stored.get("revoked"):
@@ -84,8 +86,12 @@ def admit_endpoint(  # noqa: PLR0911  a line per reason
     own = matching(((c["id"], c["hash"]) for c in credentials if c["kind"] == "token"), secret)
     if own is not None:
         return Admitted(_endpoint(application, ep, stored, credential=own, limited=False))
-    if matching(application.claim_hashes.items(), secret) is None:
+    claim = matching(application.claim_hashes.items(), secret)
+    if claim is None:
         return denied("wrong password")
+    ends = application.claim_ends.get(claim)
+    if ends is not None and ends <= now:
+        return denied("the claim secret has expired")
     if application.trust == "closed":
         return denied("the application is closed: it takes no claim secret")
     if any(credential.get("used") for credential in credentials):

@@ -61,6 +61,7 @@ class Operator:
     token: str
     expires: datetime | None = None
     platform: bool = False  # a platform-admin: sees the server's own topics, too
+    applications: frozenset[str] | None = None  # those that the token is scoped to; None: all of the tenant's
 
 
 @dataclass(frozen=True, slots=True)

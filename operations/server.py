@@ -35,6 +35,7 @@ from operations.plugins.hello import HelloPlane
 from operations.plugins.profile import ProfilePlane
 from operations.plugins.registration import RegistrationPlane
 from operations.records import RecordWriter
+from operations.reloading import Reloading
 from operations.settings import OperationsSettings
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,10 @@ class OperationsServer:
         self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, self._attached)
         self._attached.attend(self._plane)
         changes = AppliedChanges(self._catalog, self._configurations, self._plane, self._attached, self._sessions)
-        self._feed = ChangeFeed(self._store, changes.apply)
+        self._reloading = Reloading(
+            self._store, self._catalog, self._configurations, changes, self._plane, self._attached, self._sessions
+        )
+        self._feed = ChangeFeed(self._store, changes.apply, self._reloading.start_over)
         self._broker = self._engine()
         self._downlink.broker = self._broker
         metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed)
@@ -151,14 +155,7 @@ class OperationsServer:
             raise ServerError(f"the file of MQTT sessions cannot be used: {error}; see --data and --id") from error
 
     async def _load(self) -> None:
-        position = await self._store.settled_seq()
-        self._catalog.load(
-            await self._store.load_applications(),
-            await self._store.load_schemas(),
-            await self._store.load_configurations(),
-        )
-        self._configurations.position = position
-        self._feed.start(position)
+        self._feed.start(await self._reloading.load())
 
     async def _patiently(self, step: Callable[[], Awaitable[None]], what: str, setting: str) -> None:
         deadline_s = asyncio.get_running_loop().time() + START_TIMEOUT_S
@@ -205,6 +202,7 @@ class OperationsServer:
             "load": {"connections": self._broker.stats.connections},
             "version": __version__,
             "draining": False,
+            "position": self._feed.position,  # what the change log must keep
         }
 
     async def _announce(self) -> None:

@@ -1,6 +1,10 @@
 """Free ports for servers that tests start."""
 
 import socket
+from typing import Final
+
+EPHEMERAL: Final = 32768  # Linux: net.ipv4.ip_local_port_range begins here
+LOWEST: Final = 10_000
 
 
 def free_port() -> int:
@@ -11,9 +15,16 @@ def free_port() -> int:
         return port
 
 
-def free_offset(ports: tuple[int, ...], start: int = 20000) -> int:
-    """An offset at which each of `ports` is free; different processes of a test run try different ones first."""
-    for offset in range(start + free_port() % 9000, 50000, 37):
+def free_offset(ports: tuple[int, ...]) -> int:
+    """An offset at which each of `ports` is free; different processes of a test run try different ones first.
+
+    The ports end below those that the kernel gives to outgoing connections: a machine with many of them leaves no row of those free.
+    """
+    last = EPHEMERAL - max(ports)
+    first = min(LOWEST, last)
+    begin = first + free_port() % max(1, last - first)
+    offsets = list(range(begin, last, 37)) + list(range(first, begin, 37))
+    for offset in offsets:
         if all(_is_free(port + offset) for port in ports):
             return offset
     raise AssertionError("no free ports")

@@ -1,11 +1,14 @@
 """`akela endpoint`, `akela logs`."""
 
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from akela.cli import provisioning
 from akela.cli.session import Session, api_options, app_option, confirm, page_options, print_json, yes_option
+from akela.client import path_of
 
 TAIL_EVERY_S: Final = 0.5
 RECORD_COLUMNS: Final = ("at", "endpoint", "body")
@@ -18,21 +21,46 @@ def endpoint() -> None:
 
 @endpoint.command("add")
 @app_option
-@click.argument("ep", metavar="ID")
+@click.argument("ep", metavar="[ID]", required=False)
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="CSV", help="many: a file with a column id")
+@click.option(
+    "--credentials",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="where the passwords go  [default: CSV.credentials]",
+)
+@click.option("--skip-bad", is_flag=True, help="leave bad lines out instead of refusing the file")
 @api_options
-def add(session: Session, app: str, ep: str) -> None:
-    """Provision an endpoint before it first connects; its credential is shown once."""
-    session.show(session.client.post(_path(session, app), {"id": ep}), secret="credential")
+def add(
+    session: Session, app: str, ep: str | None, source: Path | None, credentials: Path | None, skip_bad: bool
+) -> None:
+    """Provision endpoints before they first connect.
+
+    With ID one; its credential is shown once. With --from all those in a CSV file whose first line names its columns: id and, if you have
+    passwords already, credential. Where it has none they are made here and written to the file of --credentials, which only you can read,
+    before anything is sent: so an import that was interrupted is completed by the same command.
+
+    Example: akela endpoint add --app meters --from fleet.csv
+    """
+    if (ep is None) == (source is None):
+        raise click.UsageError("give an ID, or --from CSV")
+    if source is not None:
+        batches = path_of("applications", session.client.application(app), "endpoint-batches")
+        provisioning.provision(session, batches, source, credentials, skip_bad=skip_bad)
+    else:
+        session.show(session.client.create(_path(session, app), {"id": ep}), secret="credential")
 
 
 @endpoint.command("list")
 @app_option
+@click.option("--prefix", help="only ids that begin so")
+@click.option("--revoked/--not-revoked", default=None, help="only those that are, or are not")
 @page_options
 @api_options
-def index(session: Session, app: str, limit: int, cursor: str | None) -> None:
+def index(session: Session, app: str, prefix: str | None, revoked: bool | None, **page: Any) -> None:
     """Endpoints of an application."""
-    page = session.client.get(_path(session, app), limit=limit, cursor=cursor)
-    session.rows(page, ("id", "how", "registered_at", "last_seen", "server", "revoked"))
+    columns = ("id", "how", "registered_at", "last_seen", "server", "revoked")
+    session.pages(_path(session, app), columns, prefix=prefix, revoked=revoked, **page)
 
 
 @endpoint.command("show")
@@ -41,7 +69,7 @@ def index(session: Session, app: str, limit: int, cursor: str | None) -> None:
 @api_options
 def show(session: Session, app: str, ep: str) -> None:
     """One endpoint: who it is, and whether it runs the configuration that it should."""
-    value = session.client.get(f"{_path(session, app)}/{ep}")
+    value = session.client.get(_path(session, app, ep))
     if session.json:
         print_json(value)
         return
@@ -55,7 +83,7 @@ def show(session: Session, app: str, ep: str) -> None:
 @api_options
 def revoke(session: Session, app: str, ep: str) -> None:
     """Shut an endpoint out: it is disconnected at once, and stays out until it is restored."""
-    session.client.post(f"{_path(session, app)}/{ep}/revoke")
+    session.client.act(_path(session, app, ep), "revoke")
     session.done(f"endpoint {ep} revoked")
 
 
@@ -65,8 +93,32 @@ def revoke(session: Session, app: str, ep: str) -> None:
 @api_options
 def restore(session: Session, app: str, ep: str) -> None:
     """Lift a revocation."""
-    session.client.post(f"{_path(session, app)}/{ep}/restore")
+    session.client.act(_path(session, app, ep), "restore")
     session.done(f"endpoint {ep} restored")
+
+
+@endpoint.command("rotate")
+@app_option
+@click.argument("ep", metavar="ID")
+@api_options
+def rotate(session: Session, app: str, ep: str) -> None:
+    """Give an endpoint a new credential, shown once. The old one stays good until it is taken away: `retire` does, once the new is used."""
+    session.show(session.client.create(_path(session, app, ep) + "/credentials", None), secret="credential")
+
+
+@endpoint.command("retire")
+@app_option
+@click.argument("ep", metavar="ID")
+@click.argument("credential", metavar="CREDENTIAL_ID")
+@yes_option
+@api_options
+def retire(session: Session, app: str, ep: str, credential: str, yes: bool) -> None:
+    """Take a credential of an endpoint away: sessions that use it end. `show` lists them."""
+    path = _path(session, app, ep)
+    etag = session.client.etag(path)
+    confirm(f"credential {credential} of endpoint {ep}", yes)
+    session.client.delete(path + path_of("credentials", credential), etag=etag)
+    session.done(f"credential {credential} of endpoint {ep} deleted")
 
 
 @endpoint.command("delete")
@@ -76,9 +128,7 @@ def restore(session: Session, app: str, ep: str) -> None:
 @api_options
 def delete(session: Session, app: str, ep: str, yes: bool) -> None:
     """Forget an endpoint. Under open trust it may register again; `revoke` keeps it out."""
-    confirm(f"endpoint {ep}", yes)
-    session.client.delete(f"{_path(session, app)}/{ep}")
-    session.done(f"endpoint {ep} deleted")
+    session.delete(_path(session, app, ep), f"endpoint {ep}", yes=yes)
 
 
 @click.group()
@@ -94,14 +144,12 @@ def logs() -> None:
 @click.option("--until", help="received before, ISO 8601")
 @page_options
 @api_options
-def query(session: Session, app: str, stream: str, limit: int, cursor: str | None, **where: str | None) -> None:
+def query(session: Session, app: str, stream: str, **where: Any) -> None:
     """Records of a stream, newest first.
 
     Example: akela logs query --app demo values --endpoint demo-1 --limit 10
     """
-    session.rows(
-        session.client.get(_records(session, app, stream), limit=limit, cursor=cursor, **where), RECORD_COLUMNS
-    )
+    session.pages(_records(session, app, stream), RECORD_COLUMNS, **where)
 
 
 @logs.command("tail")
@@ -151,9 +199,10 @@ def _sentence(config: Any) -> str:
     return f"{config['state']}: {config['target']} is not applied yet"
 
 
-def _path(session: Session, app: str) -> str:
-    return f"/applications/{session.client.application(app)}/endpoints"
+def _path(session: Session, app: str, ep: str | None = None) -> str:
+    names = () if ep is None else (ep,)
+    return path_of("applications", session.client.application(app), "endpoints", *names)
 
 
 def _records(session: Session, app: str, stream: str) -> str:
-    return f"/applications/{session.client.application(app)}/streams/{stream}/records"
+    return path_of("applications", session.client.application(app), "streams", stream, "records")

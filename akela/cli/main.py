@@ -17,22 +17,41 @@ EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_NOT_REACHABLE: Final = 3
 
+# What to do next, by the status of a refusal, or by the error's name.
+NEXT_STEPS: Final[dict[object, str]] = {
+    401: "sign in with `akela login URL --user NAME`, or set AKELA_API and AKELA_TOKEN",
+    403: "`akela whoami` shows your roles",
+    412: "somebody changed it meanwhile: look at it again, and repeat",
+    503: "nothing was lost; repeat in a few seconds, or look at `akela cluster status`",
+    "NotReachableError": "start Akela with `akela up`, or name its address with --api, AKELA_API or `akela login URL`",
+}
+
 # name -> (module, attribute, one line for the root's help)
 BUILT_IN: Final = {
     "up": ("akela.cli.up", "up", "Start everything on this machine."),
     "login": ("akela.cli.accounts", "login", "Sign in and remember it."),
     "logout": ("akela.cli.accounts", "logout", "Forget the sign-in."),
+    "whoami": ("akela.cli.accounts", "whoami", "Who the sign-in speaks for."),
+    "passwd": ("akela.cli.accounts", "passwd", "Change your password."),
     "tenant": ("akela.cli.accounts", "tenant", "Tenants."),
     "user": ("akela.cli.accounts", "user", "Users."),
     "token": ("akela.cli.accounts", "token", "API tokens."),
-    "app": ("akela.cli.applications", "app", "Applications."),
-    "schema": ("akela.cli.applications", "schema", "Avro schemas of an application."),
-    "config": ("akela.cli.configurations", "config", "Configuration layers."),
+    "app": ("akela.cli.applications", "app", "Applications; export and import."),
+    "schema": ("akela.cli.schemas", "schema", "Avro schemas of an application."),
+    "group": ("akela.cli.definitions", "group", "Groups of endpoints."),
+    "config": ("akela.cli.configurations", "config", "Configuration layers and their versions."),
     "endpoint": ("akela.cli.endpoints", "endpoint", "Endpoints and their state."),
+    "topic": ("akela.cli.definitions", "topic", "Notification topics."),
+    "stream": ("akela.cli.definitions", "stream", "Streams of records."),
+    "sink": ("akela.cli.definitions", "sink", "Where records go."),
+    "owner": ("akela.cli.definitions", "owner", "Owners of endpoints."),
+    "verifier": ("akela.cli.definitions", "verifier", "Who verifies owners' tokens."),
     "logs": ("akela.cli.endpoints", "logs", "Records that endpoints have sent."),
+    "audit": ("akela.cli.cluster", "audit", "Who did what, when, from where."),
     "changes": ("akela.cli.cluster", "changes", "The change log."),
     "cluster": ("akela.cli.cluster", "cluster", "Servers and bootstrap keys."),
     "doctor": ("akela.cli.cluster", "doctor", "Check that everything can be reached."),
+    "completion": ("akela.cli.completion", "completion", "Completion script of a shell."),
 }
 
 
@@ -137,8 +156,9 @@ def _told(error: AkelaError) -> int:
     click.echo(f"error: {error}", err=True)
     for item in getattr(error, "errors", ()):
         click.echo(f"  {item.get('path') or '(the whole)'}: {item.get('reason')}", err=True)
-    if getattr(error, "status", None) == 401:
-        click.echo("  sign in with `akela login URL --user NAME`, or set AKELA_API and AKELA_TOKEN", err=True)
+    step = NEXT_STEPS.get(getattr(error, "status", None) or type(error).__name__)
+    if step is not None:
+        click.echo(f"  {step}", err=True)
     return EXIT_NOT_REACHABLE if type(error).__name__ == "NotReachableError" else EXIT_REFUSED
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 
 import fastavro
@@ -26,6 +27,7 @@ from akela.contract.avro_types import (
     Type,
     Union,
     build,
+    check_expansion,
     default_of,
     with_defaults,
 )
@@ -33,6 +35,8 @@ from akela.contract.errors import PayloadError, SchemaError
 
 MARKER: Final = b"\xc3\x01"  # Avro single-object encoding, version 1
 HEADER_SIZE: Final = 10  # marker and 8 bytes of fingerprint, little-endian
+MAX_TOLD: Final = 50  # problems of one union
+_HOLDING: Final = (Record, Array, MapOf)
 _RANGES: Final[Mapping[str, tuple[int, int]]] = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 
 
@@ -42,6 +46,9 @@ class Problem:
 
     path: str
     reason: str
+
+
+Memo = dict[tuple[int, int, bool], list[Problem]]  # by union, value, partial: what is wrong, with paths from there
 
 
 class ParsedSchema:
@@ -54,9 +61,9 @@ class ParsedSchema:
 
     @cached_property
     def fingerprint(self) -> int:
-        """CRC-64-AVRO of the parsing canonical form."""
+        """CRC-64-AVRO of the parsing canonical form; fastavro gives its bytes in little-endian order."""
         digest = fingerprint(to_parsing_canonical_form(self._standard), "CRC-64-AVRO")
-        return int.from_bytes(bytes.fromhex(digest), "big")
+        return int.from_bytes(bytes.fromhex(digest), "little")
 
     def validate(self, value: object, *, partial: bool = False) -> list[Problem]:
         """Everything wrong with a plain JSON value; empty when it is good.
@@ -79,7 +86,7 @@ class ParsedSchema:
         """The plain value of an Avro body. Raises: PayloadError."""
         stream = io.BytesIO(body)
         try:
-            value = fastavro.schemaless_reader(stream, self._standard, None)
+            value = fastavro.schemaless_reader(stream, self._standard, None, return_record_name=True)
         except Exception as error:
             raise PayloadError("the Avro body does not fit its schema") from error
         if stream.tell() != len(body):
@@ -90,6 +97,7 @@ class ParsedSchema:
 def parse_schema(raw: object) -> ParsedSchema:
     """Read a schema. Raises: SchemaError whose `key` is the place in the schema and whose reason says what is allowed there."""
     root, standard = build(raw)
+    check_expansion(root)
     try:
         parsed = fastavro.parse_schema(standard)
     except Exception as error:
@@ -134,20 +142,20 @@ def _fields(root: Type) -> Iterator[tuple[str, Field]]:
                 stack.extend((place, branch) for branch in branches)
 
 
-def _problems(node: Type, value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _problems(node: Type, value: object, path: str, partial: bool, memo: Memo | None = None) -> Iterator[Problem]:
     match node:
         case Primitive(kind):
             yield from _primitive_problems(kind, value, path)
         case Record():
-            yield from _record_problems(node, value, path, partial)
+            yield from _record_problems(node, value, path, partial, memo)
         case Array(items):
             if not isinstance(value, list):
                 yield Problem(path, f"{_shown(value)} is no array")
             else:
                 for index, item in enumerate(value):
-                    yield from _problems(items, item, f"{path}/{index}", partial=False)
+                    yield from _problems(items, item, f"{path}/{index}", False, memo)
         case MapOf(values):
-            yield from _map_problems(values, value, path, partial)
+            yield from _map_problems(values, value, path, partial, memo)
         case Enum(_, symbols):
             if value not in symbols:
                 yield Problem(path, f"{_shown(value)} is none of {', '.join(symbols)}")
@@ -155,7 +163,7 @@ def _problems(node: Type, value: object, path: str, partial: bool) -> Iterator[P
             if not _is_bytes(value) or len(str(value)) != size:
                 yield Problem(path, f"{_shown(value)} is no string of {size} code points 0 to 255")
         case Union(branches):
-            yield from _union_problems(branches, value, path, partial)
+            yield from _union_problems(branches, value, path, partial, memo)
 
 
 def _primitive_problems(kind: str, value: object, path: str) -> Iterator[Problem]:
@@ -178,7 +186,7 @@ def _primitive_problems(kind: str, value: object, path: str) -> Iterator[Problem
         yield Problem(path, f"{_shown(value)} is no {kind}")
 
 
-def _record_problems(node: Record, value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _record_problems(node: Record, value: object, path: str, partial: bool, memo: Memo | None) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
         yield Problem(path, f"{_shown(value)} is no object ({node.name})")
         return
@@ -188,12 +196,12 @@ def _record_problems(node: Record, value: object, path: str, partial: bool) -> I
             yield Problem(f"{path}/{key}", f"unknown field; {node.name} has: {allowed}")
     for name, field in node.fields.items():
         if name in value:
-            yield from _problems(field.type, value[name], f"{path}/{name}", partial)
+            yield from _problems(field.type, value[name], f"{path}/{name}", partial, memo)
         elif not partial and not field.has_default and not field.optional:
             yield Problem(f"{path}/{name}", "missing")
 
 
-def _map_problems(values: Type, value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _map_problems(values: Type, value: object, path: str, partial: bool, memo: Memo | None) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
         yield Problem(path, f"{_shown(value)} is no object (a map)")
         return
@@ -201,13 +209,29 @@ def _map_problems(values: Type, value: object, path: str, partial: bool) -> Iter
         if "\0" in key:
             yield Problem(f"{path}/{key!r}", "a key holds no NUL")
         if not (partial and item is None):
-            yield from _problems(values, item, f"{path}/{key}", partial)
+            yield from _problems(values, item, f"{path}/{key}", partial, memo)
 
 
-def _union_problems(branches: tuple[Type, ...], value: object, path: str, partial: bool) -> Iterator[Problem]:
+def _union_problems(
+    branches: tuple[Type, ...], value: object, path: str, partial: bool, memo: Memo | None
+) -> Iterator[Problem]:
+    """Where several branches hold others, each part of the value is tried once per union: else every level would double the work."""
+    if sum(isinstance(branch, _HOLDING) for branch in branches) < 2:
+        yield from _branch_problems(branches, value, path, partial, memo)
+        return
+    memo = {} if memo is None else memo
+    key = (id(branches), id(value), partial)
+    if key not in memo:
+        memo[key] = list(islice(_branch_problems(branches, value, "", partial, memo), MAX_TOLD))
+    yield from (Problem(path + problem.path, problem.reason) for problem in memo[key])
+
+
+def _branch_problems(
+    branches: tuple[Type, ...], value: object, path: str, partial: bool, memo: Memo | None
+) -> Iterator[Problem]:
     found: list[list[Problem]] = []
     for branch in branches:
-        problems = list(_problems(branch, value, path, partial))
+        problems = list(_problems(branch, value, path, partial, memo))
         if not problems:
             return
         if branch != Primitive("null"):
@@ -255,6 +279,11 @@ def _from_avro(node: Type, value: Any) -> Any:
 
 
 def _from_branch(branches: tuple[Type, ...], value: Any) -> Any:
+    """The plain value of a union's; fastavro gives what has a name with its name, which leaves nothing to try."""
+    if isinstance(value, tuple):
+        name, inner = value
+        named = {branch.name: branch for branch in branches if isinstance(branch, Record | Enum | Fixed)}
+        return _from_avro(named[name], inner)
     for branch in branches:
         try:
             plain = _from_avro(branch, value)

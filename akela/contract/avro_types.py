@@ -12,6 +12,7 @@ from akela.contract.canonical import MAX_DEPTH
 from akela.contract.errors import SchemaError
 
 PRIMITIVES: Final = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
+MAX_EXPANSION: Final = 10_000  # parts of one value, every field present
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ZERO: Final[Mapping[str, Any]] = {
     "null": None, "boolean": False, "int": 0, "long": 0, "float": 0.0, "double": 0.0, "bytes": "", "string": "",
@@ -122,6 +123,31 @@ def build(raw: object) -> tuple[Type, Any]:
     builder = _Builder()
     root = builder.type(raw, "", "", 0)
     return root, builder.standard(raw, "")
+
+
+def check_expansion(root: Type) -> None:
+    """Refuse a schema whose values are huge though it is short: named types that hold others twice double at each step.
+
+    Raises: SchemaError.
+    """
+    if _expansion(root, {}) > MAX_EXPANSION:
+        raise SchemaError(f"a value of it has more than {MAX_EXPANSION} parts, counting each use of a named type")
+
+
+def _expansion(node: Type, known: dict[int, int]) -> int:
+    match node:
+        case Record():
+            if id(node) not in known:
+                known[id(node)] = (
+                    1  # while it is counted: a record inside itself is optional there, or has no default at all
+                )
+                known[id(node)] = 1 + sum(_expansion(item.type, known) for item in node.fields.values())
+            return known[id(node)]
+        case Array(inner) | MapOf(inner):
+            return 1 + _expansion(inner, known)
+        case Union(branches):
+            return max(_expansion(branch, known) for branch in branches)
+    return 1
 
 
 def default_of(node: Type, _inside: tuple[Record, ...] = ()) -> Any:  # noqa: PLR0911  a line per type
@@ -245,7 +271,7 @@ class _Builder:
                 return self._name(full, Fixed(full, size), place)
             case "array":
                 items = self.type(raw.get("items"), f"{place}/items", namespace, depth + 1)
-                if _is_empty(items):
+                if _is_empty(items, {}):
                     raise SchemaError("an array of nothing: its items need bytes", key=f"{place}/items")
                 return Array(items)
             case "map":
@@ -325,8 +351,11 @@ def _as_text(default: object, kind: Type) -> object:
     return default
 
 
-def _is_empty(node: Type, _inside: tuple[Record, ...] = ()) -> bool:
+def _is_empty(node: Type, known: dict[int, bool]) -> bool:
     """Whether a value of this type takes no bytes: an array of such could claim any length in a few bytes."""
     if isinstance(node, Record):
-        return node not in _inside and all(_is_empty(item.type, (*_inside, node)) for item in node.fields.values())
+        if id(node) not in known:
+            known[id(node)] = False  # a record that holds itself is not empty for that
+            known[id(node)] = all(_is_empty(item.type, known) for item in node.fields.values())
+        return known[id(node)]
     return node == Primitive("null")

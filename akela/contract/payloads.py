@@ -5,6 +5,7 @@ refused here, so nothing behind has to care: lone surrogates, NaN, integers beyo
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from akela.contract.errors import PayloadError
 
 MAX_ERROR_SIZE: Final = 200  # bytes of a refusal
 _INT64: Final = 2**63
-_LONG_NUMBER: Final = re.compile(rb"\d{18}")
+_LONG_NUMBER: Final = re.compile(rb"\d{18}|[eE]\+?\d{3}")
 _NO_ESCAPE: Final = b"\\u"
 
 
@@ -56,6 +57,8 @@ def check_plain(value: object, path: str = "", depth: int = 0) -> None:
             pass
         case int() if not -_INT64 <= value < _INT64:
             raise PayloadError("an integer beyond 64 bits", key=path)
+        case float() if not math.isfinite(value):
+            raise PayloadError("a number beyond double precision", key=path)
         case Mapping():
             for key, item in value.items():
                 _check_text(key, path)

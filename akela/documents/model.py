@@ -1,175 +1,62 @@
-"""The documents that Control manages: shape, indexes, format. Rules live elsewhere.
+"""The documents that Control manages: which kinds there are, how they are found, and the change log's entry.
 
-`rev` is the sequence of the change that wrote the document last, so it never repeats. `format` is the number of the shape;
-a build refuses a document of a format that it does not know.
+Shapes and indexes: `accounts`, `fleet`, `definitions`; formats: `upgrades`. Rules live elsewhere.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import mongoengine as me
-from mongoengine.base import BaseField
 from mongoengine.errors import ValidationError as DocumentValidationError
-from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from akela.errors import AkelaError
+from akela.documents import indexes, upgrades
+from akela.documents.accounts import Answered, Tenant, Token, User
+from akela.documents.base import Content, DocumentError, Managed, PlainField, Stored
+from akela.documents.definitions import Group, Owner, Sink, Stream, Topic, Verifier
+from akela.documents.fleet import Application, CommonType, Configuration, ConfigurationVersion, Endpoint, Schema
+from akela.documents.numbers import PLAIN_NUMBERS
 
-FORMAT: Final = 1
+log = logging.getLogger(__name__)
+
 TIMEOUT_MS: Final = 5000
 
 DatabaseError = PyMongoError
-Content = dict[str, Any]
 
 
-class DocumentError(AkelaError):
-    """A stored document cannot be read, or content does not fit its shape."""
+# What the audit trail is asked for, newest first; an application and a target belong to one tenant. The embedded database uses a compound
+# index only if each field that is compared has one of its own (docs/decisions/0030).
+CHANGE_INDEXES: Final = [
+    "n", "state", "tenant", "kind", "app", "who", "target",
+    ("tenant", "n"), ("kind", "n"), ("who", "n"), ("tenant", "kind", "n"), ("tenant", "who", "n"), ("app", "n"), ("target", "n"),
+]  # fmt: skip
 
 
-class PlainField(BaseField):  # type: ignore[misc]
-    """A JSON value as it is, whatever its keys."""
-
-
-class Managed(me.Document):  # type: ignore[misc]
-    """What every managed document has."""
-
-    meta: ClassVar[dict[str, Any]] = {"abstract": True, "auto_create_index": False}
-
-    format = me.IntField(required=True, default=FORMAT)
-    rev = me.IntField(required=True, default=0)
-
-    @classmethod
-    def collection(cls) -> Collection[Content]:
-        """The collection behind the document."""
-        return cls._get_collection()  # type: ignore[no-any-return]
-
-
-class Tenant(Managed):
-    """Who owns applications and users."""
-
-    meta: ClassVar[dict[str, Any]] = {"collection": "tenants"}
-    id = me.StringField(primary_key=True)
-    name = me.StringField(required=True)
-
-
-class User(Managed):
-    """A person who may sign in."""
-
-    meta: ClassVar[dict[str, Any]] = {"collection": "users", "indexes": ["tenant"]}
-    id = me.StringField(primary_key=True)  # the name, unique over all tenants
-    tenant = me.StringField(required=True)
-    roles = me.ListField(me.StringField(), required=True)
-    password = me.StringField(required=True)  # argon2
-
-
-class Token(Managed):
-    """An API token; its text is shown once, its SHA-256 stored."""
-
-    meta: ClassVar[dict[str, Any]] = {"collection": "tokens", "indexes": ["tenant", "user"]}
-    id = me.StringField(primary_key=True)
-    tenant = me.StringField(required=True)
-    user = me.StringField(required=True)
-    name = me.StringField(required=True)
-    roles = me.ListField(me.StringField(), required=True)
-    hash = me.StringField(required=True)
-    created = me.DateTimeField(required=True)
-    expires = me.DateTimeField()
-    revoked = me.BooleanField(default=False)
-
-
-class Application(Managed):
-    """A fleet: endpoints that share schemas and configuration."""
-
-    meta: ClassVar[dict[str, Any]] = {
-        "collection": "applications",
-        "indexes": [{"fields": ["tenant", "name"], "unique": True}],
-    }
-    id = me.StringField(primary_key=True)  # the application token
-    tenant = me.StringField(required=True)
-    name = me.StringField(required=True)
-    trust = me.StringField(required=True, choices=["open", "listed", "closed"])
-    claim_secrets = me.ListField(PlainField())  # {"id", "hash"}
-    default_stream = me.StringField(required=True, default="values")
-    created = me.DateTimeField(required=True)
-
-
-class Schema(Managed):
-    """One version of one Avro schema of an application."""
-
-    meta: ClassVar[dict[str, Any]] = {
-        "collection": "schemas",
-        "indexes": [{"fields": ["app", "kind", "name", "version"], "unique": True}],
-    }
-    id = me.StringField(primary_key=True)  # {app}/{kind}/{name}/{version}
-    app = me.StringField(required=True)
-    tenant = me.StringField(required=True)
-    kind = me.StringField(required=True)
-    name = me.StringField(required=True)
-    version = me.IntField(required=True)
-    fingerprint = me.StringField(required=True)  # CRC-64-AVRO, 16 hex digits
-    body = PlainField(required=True)
-    created = me.DateTimeField(required=True)
-
-
-class Configuration(Managed):
-    """One active configuration layer."""
-
-    meta: ClassVar[dict[str, Any]] = {"collection": "configurations", "indexes": [("app", "scope")]}
-    id = me.StringField(primary_key=True)  # {app}/{name}/{scope}:{target}
-    app = me.StringField(required=True)
-    tenant = me.StringField(required=True)
-    name = me.StringField(required=True, default="default")
-    scope = me.StringField(required=True, choices=["all", "endpoint"])
-    target = me.StringField(required=True)
-    body = PlainField(required=True)
-    changed = me.DateTimeField(required=True)
-
-
-class Endpoint(Managed):
-    """An endpoint. Control owns `tenant`, `credentials`, `revoked`; the rest Operations servers write, outside the log."""
-
-    meta: ClassVar[dict[str, Any]] = {
-        "collection": "endpoints",
-        "strict": False,
-        "indexes": [{"fields": ["app", "ep"], "unique": True}],
-    }
-    id = me.StringField(primary_key=True)  # {app}/{ep}
-    app = me.StringField(required=True)
-    ep = me.StringField(required=True)
-    tenant = me.StringField(required=True)
-    registered_at = me.DateTimeField(required=True)
-    how = me.StringField(required=True)
-    credentials = me.ListField(PlainField())
-    revoked = me.BooleanField(default=False)
-    presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
-    profile = PlainField()
-    profile_id = me.StringField()
-    config = PlainField()
-
-
-class Change(me.Document):  # type: ignore[misc]
+class Change(Stored):
     """One entry of the change log; see `akela.documents.changelog`."""
 
-    meta: ClassVar[dict[str, Any]] = {"collection": "changes", "auto_create_index": False, "indexes": ["state"]}
+    meta: ClassVar[dict[str, Any]] = {"collection": "changes", "indexes": CHANGE_INDEXES}
     id = me.IntField(primary_key=True)  # the sequence
+    n = me.IntField(
+        required=True
+    )  # the same: the embedded database sorts `_id` as text, and takes it into no other index
     epoch = me.IntField(required=True)
     at = me.DateTimeField(required=True)
     who = me.StringField(required=True)
-    where = me.StringField(required=True)
+    where = me.StringField(required=True)  # address
+    token = me.StringField()
+    request = me.StringField()
     tenant = me.StringField()
     app = me.StringField()
     kind = me.StringField(required=True)
     op = me.StringField(required=True)
     target = me.StringField(required=True)
     before_rev = me.IntField()
+    before = PlainField()
     after = PlainField()
     state = me.StringField(required=True, choices=["pending", "done", "void"])
     why = me.StringField()
-
-    @classmethod
-    def collection(cls) -> Collection[Content]:
-        """The collection behind the log."""
-        return cls._get_collection()  # type: ignore[no-any-return]
 
 
 KINDS: Final[Mapping[str, type[Managed]]] = {
@@ -179,8 +66,18 @@ KINDS: Final[Mapping[str, type[Managed]]] = {
     "application": Application,
     "schema": Schema,
     "configuration": Configuration,
+    "configuration-version": ConfigurationVersion,
     "endpoint": Endpoint,
+    "type": CommonType,
+    "group": Group,
+    "topic": Topic,
+    "stream": Stream,
+    "sink": Sink,
+    "owner": Owner,
+    "verifier": Verifier,
 }
+# Kinds whose documents hang on an application and carry its token as `app`; they go with it.
+DEPENDENTS: Final = tuple(kind for kind, document in KINDS.items() if "app" in document._fields)
 
 
 def connect(uri: str, database: str) -> None:
@@ -188,6 +85,7 @@ def connect(uri: str, database: str) -> None:
     me.connect(
         db=database, host=uri, tz_aware=True, uuidRepresentation="standard", retryWrites=False,
         serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS, socketTimeoutMS=30_000,
+        type_registry=PLAIN_NUMBERS,
     )  # fmt: skip
 
 
@@ -197,25 +95,57 @@ def disconnect() -> None:
 
 
 def ensure_indexes() -> None:
-    """Make the indexes that are declared and not there."""
-    documents: list[Any] = [*KINDS.values(), Change]
+    """Make the indexes that are declared and not there. Raises: DocumentError for one that is not as declared."""
+    documents: list[type[Stored]] = [*KINDS.values(), Change, Answered]
     for document in documents:
-        document.ensure_indexes()
+        indexes.ensure(document)
+
+
+def upgrade_stored() -> int:
+    """Write the documents of an older format in the present one; returns how many. What the leader does before it writes."""
+    heads = Change.collection().database["heads"]
+    present = {kind: upgrades.format_of(kind) for kind in upgrades.STEPS}
+    known = heads.find_one({"_id": "formats"}) or {}
+    written = 0
+    for kind in (kind for kind in present if known.get(kind) != present[kind]):
+        collection = KINDS[kind].collection()
+        for raw in list(collection.find({})):
+            if raw.get("format") != present[kind]:
+                upgraded = upgrades.upgraded(raw, kind)
+                written += collection.replace_one({"_id": raw["_id"], "rev": raw["rev"]}, upgraded).matched_count
+    if known != {"_id": "formats"} | present:
+        heads.replace_one({"_id": "formats"}, {"_id": "formats"} | present, upsert=True)
+    if written:
+        log.info("brought stored documents to the present format", extra={"documents": written})
+    return written
 
 
 def find(kind: str, target: str) -> Content | None:
     """A document by its id, or None. Raises: DocumentError for a format that this build does not know."""
     raw = KINDS[kind].collection().find_one({"_id": target})
-    return None if raw is None else _known(raw)
+    return None if raw is None else upgrades.upgraded(raw, kind)
+
+
+def find_one(kind: str, where: Mapping[str, Any]) -> Content | None:
+    """The one document that fits `where`, or None."""
+    return next(query(kind, where, sort=None, limit=1), None)
 
 
 def query(
-    kind: str, where: Mapping[str, Any], *, sort: str = "_id", descending: bool = False, limit: int = 0
+    kind: str, where: Mapping[str, Any], *, sort: str | None, descending: bool = False, limit: int = 0
 ) -> Iterator[Content]:
-    """Documents that fit `where`, by `sort`."""
-    cursor = KINDS[kind].collection().find(dict(where)).sort(sort, -1 if descending else 1)
+    """Documents that fit `where`, by `sort`: an indexed field, never `_id` (docs/decisions/0030)."""
+    cursor = KINDS[kind].collection().find(dict(where))
+    if sort is not None:
+        cursor = cursor.sort(sort, -1 if descending else 1)
     for raw in cursor.limit(limit) if limit else cursor:
-        yield _known(raw)
+        yield upgrades.upgraded(raw, kind)
+
+
+def endpoint_versions(app: str, limit: int) -> Iterator[Content]:
+    """What an application's endpoints said that they run, by id: `ep`, `versions`."""
+    cursor = Endpoint.collection().find({"app": app}, {"ep": 1, "versions": 1}).sort("ep", 1)
+    yield from cursor.limit(limit)
 
 
 def check(kind: str, content: Content) -> None:
@@ -227,7 +157,7 @@ def check(kind: str, content: Content) -> None:
         raise DocumentError(f"{kind}: {error}") from error
 
 
-def _known(raw: Content) -> Content:
-    if raw.get("format") != FORMAT:
-        raise DocumentError(f"{raw['_id']}: format {raw.get('format')!r}; this build reads {FORMAT}")
-    return raw
+__all__ = [
+    "DEPENDENTS", "KINDS", "Answered", "Change", "Configuration", "Content", "DatabaseError", "DocumentError", "Endpoint", "User", "check",
+    "connect", "disconnect", "endpoint_versions", "ensure_indexes", "find", "find_one", "query", "upgrade_stored",
+]  # fmt: skip

@@ -14,6 +14,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure, WaitQueueTimeoutError
 
+from akela.documents.numbers import PLAIN_NUMBERS
 from akela.errors import AkelaError
 
 Document = Mapping[str, Any]
@@ -57,7 +58,7 @@ class OperationsStore:
         """Use this database; the first call tells whether somebody is there."""
         self._client = AsyncMongoClient(
             uri, tz_aware=True, retryWrites=False, serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS,
-            socketTimeoutMS=SOCKET_TIMEOUT_MS,
+            socketTimeoutMS=SOCKET_TIMEOUT_MS, type_registry=PLAIN_NUMBERS,
         )  # fmt: skip
         self._database = self._client[database]
 
@@ -88,13 +89,15 @@ class OperationsStore:
         """The last number up to which every change is done or void. Raises: StoreError."""
         head = await self.head_seq()
         async with _telling():
-            pending = await self._collection("changes").find_one({"state": "pending"}, sort=[("_id", 1)])
+            pending = await self._collection("changes").find_one({"state": "pending"}, sort=[("n", 1)])
             return head if pending is None else min(head, int(pending["_id"]) - 1)
 
     async def read_changes(self, after_seq: int, limit: int) -> Sequence[Document]:
         """Changes behind `after_seq`, in sequence without a gap, up to the first that is pending. Raises: StoreError."""
         async with _telling():
-            cursor = self._collection("changes").find({"_id": {"$gt": after_seq}}).sort("_id", 1).limit(limit)
+            cursor = (
+                self._collection("changes").find({"n": {"$gt": after_seq}}, {"before": 0}).sort("n", 1).limit(limit)
+            )
             found = await cursor.to_list()
         changes: list[Document] = []
         for change in found:
@@ -102,6 +105,12 @@ class OperationsStore:
                 break
             changes.append(change)
         return changes
+
+    async def cut_seq(self) -> int:
+        """The last number that the log has been cut up to; 0 when it is whole. Raises: StoreError."""
+        async with _telling():
+            head = await self._collection("heads").find_one({"_id": "changes"})
+            return 0 if head is None else int(head.get("cut", 0))
 
     async def find_endpoints(self, ids: Sequence[str]) -> Sequence[Document]:
         """The stored endpoints among `ids`. Raises: StoreError."""

@@ -1,147 +1,130 @@
-"""Configuration layers: what the application says for all, and for single endpoints."""
+"""Configuration layers: what the application says for all, for groups, for owners, for single endpoints."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
-from pydantic import Field
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
 
-from akela.contract import topics
-from akela.contract.avro import ParsedSchema
-from akela.contract.canonical import config_id
-from akela.contract.errors import MergeError
-from akela.contract.merge import Layer, Merged, merge
-from akela.documents import model
 from akela.documents.model import Content
-from control.core import (
-    DEVELOPERS,
-    Body,
-    Calling,
-    IfMatch,
-    Paging,
-    Server,
-    check_match,
-    now,
-    only,
-    paged,
-    problems_of,
-    tagged,
-)
-from control.problems import Problem, not_found
-from control.resources.schemas import config_schema
+from control import layers
+from control.core import DEVELOPERS, Body, Calling, Paging, Server
+from control.etags import IfMatch, check_match, reply
+from control.layers import Scope, new_place_of, place_of
+from control.paging import Prefix, Sort, given, paged, sorting
+from control.route import Route
+from control.shapes import Revised, page_model
+from control.writing import fields_of, patched, takes_patch
 
-router = APIRouter(prefix="/api/v1/applications/{app}/configurations", tags=["configurations"])
+router = APIRouter(prefix="/api/v1/applications/{app}/configurations", tags=["configurations"], route_class=Route)
 
-Scope = Literal["all", "endpoint"]
 Target = Annotated[
-    str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="`-` for scope all, else the endpoint's id")
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="`-` for scope all, else the name of the group or owner, or the endpoint's id",
+        examples=["-"],
+    ),
 ]
-WEIGHTS = {"all": 0, "endpoint": 2**31}
 
 
-class NewLayer(Body):
+class LayerData(Body):
     """A layer: only the fields that it sets."""
 
     data: dict[str, Any] = Field(examples=[{"interval": 60}])
 
 
-@router.put("/{scope}/{target}")
-def put(
-    app: str, scope: Scope, target: Target, body: NewLayer, caller: Calling, core: Server, response: Response,
-    if_match: IfMatch = None,
-) -> Content:  # fmt: skip
-    """Set a layer. It is checked on its own and merged with the others: nothing that breaks the schema is accepted."""
-    caller.need(DEVELOPERS)
+class LayerShown(Revised):
+    """A layer; `data` is what is active, empty when nothing is."""
+
+    id: str
+    scope: Scope
+    target: str
+    data: dict[str, Any]
+    active: int | None = Field(description="number of the active version; null: none is")
+    draft: int | None = Field(description="number of the draft; null: there is none")
+    by: str = Field(description="who made it so")
+    changed: datetime
+
+
+@router.get("", response_model=page_model(LayerShown))
+def index(
+    app: str,
+    caller: Calling,
+    core: Server,
+    page: Paging,
+    sort: Annotated[Sort, sorting("key")],
+    scope: Annotated[Scope | None, Query()] = None,
+    target: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = None,
+    prefix: Prefix = None,
+) -> Response:
+    """The application's layers by scope and target; `prefix` is of `{scope}:{target}`."""
     core.application(caller, app)
-    place = _place(scope, target)
-    schema = config_schema(app)
-    found = model.find("configuration", f"{app}/default/{place}")
-    check_match(found, if_match)
-    problems = schema.validate(body.data, partial=True)
-    if problems:
-        raise problems_of((problem.path, problem.reason) for problem in problems)
-    _check_merged(app, schema, place, body.data)
-    content = {
-        "_id": f"{app}/default/{place}", "app": app, "tenant": caller.tenant, "name": "default", "scope": scope,
-        "target": target, "body": body.data, "changed": now(),
-    }  # fmt: skip
-    if found is not None and found["body"] == body.data and config_id(found["body"]) == config_id(body.data):
-        return tagged(response, _shown(found), found)
-    made = core.put(caller, "configuration", content, found, app)
-    if found is None:
-        response.status_code = 201
-    return tagged(response, _shown(made), made)
+    where = {"app": app} | given(scope=scope, target=target)
+    return reply(paged("configuration", where, page, _shown, key="key", descending=sort.descending, prefix=prefix))
 
 
-@router.get("")
-def index(app: str, caller: Calling, core: Server, page: Paging) -> Content:
-    """The application's layers."""
-    core.application(caller, app)
-    return paged("configuration", {"app": app}, page, _shown)
-
-
-@router.get("/{scope}/{target}")
-def show(app: str, scope: Scope, target: Target, caller: Calling, core: Server, response: Response) -> Content:
+@router.get("/{scope}/{target}", response_model=LayerShown)
+def show(app: str, scope: Scope, target: Target, caller: Calling, core: Server) -> Response:
     """One layer."""
     core.application(caller, app)
-    found = _found(app, scope, target)
-    return tagged(response, _shown(found), found)
+    found = layers.need_layer(app, place_of(app, scope, target))
+    return reply(_shown(found), found)
+
+
+@router.put(
+    "/{scope}/{target}", response_model=LayerShown, responses={201: {"model": LayerShown, "description": "Made"}}
+)
+def put(
+    app: str, scope: Scope, target: Target, body: LayerData, caller: Calling, core: Server, if_match: IfMatch = None
+) -> Response:
+    """Set a layer: a new version, active at once. Nothing that breaks the schema is accepted."""
+    core.application(caller, app, DEVELOPERS)
+    place = new_place_of(app, scope, target)
+    found = layers.find_layer(app, place)
+    check_match(found, if_match)
+    made = layers.set_active(core, caller, app, place, body.data, found)
+    return reply(_shown(made), made, status=201 if found is None else 200)
+
+
+@router.patch("/{scope}/{target}", response_model=LayerShown)
+@takes_patch(LayerData)
+def patch(
+    app: str, scope: Scope, target: Target, body: BaseModel, caller: Calling, core: Server, if_match: IfMatch = None
+) -> Response:
+    """Change some fields of a layer: a new version, active at once. null takes a field out of the layer."""
+    core.application(caller, app, DEVELOPERS)
+    place = place_of(app, scope, target)
+    found = layers.need_layer(app, place)
+    check_match(found, if_match)
+    fresh = patched(LayerData, fields_of(LayerData, {"data": found["body"]}), body)
+    made = layers.set_active(core, caller, app, place, fresh.data, found)
+    return reply(_shown(made), made)
 
 
 @router.delete("/{scope}/{target}", status_code=204)
 def delete(app: str, scope: Scope, target: Target, caller: Calling, core: Server, if_match: IfMatch = None) -> None:
-    """Take a layer away: what it set returns to the layers below."""
-    caller.need(DEVELOPERS)
-    core.application(caller, app)
-    found = _found(app, scope, target)
+    """Take a layer away with its history: what it set returns to the layers below."""
+    core.application(caller, app, DEVELOPERS)
+    found = layers.need_layer(app, place_of(app, scope, target))
     check_match(found, if_match)
     core.delete(caller, "configuration", found, app)
 
 
-def effective(app: str, ep: str) -> Merged:
-    """What an endpoint should have. Raises: Problem 409 without a schema, MergeError when its layers do not fit."""
-    return merge(config_schema(app), _layers(model.query("configuration", {"app": app, "target": {"$in": ["-", ep]}})))
-
-
-def _check_merged(app: str, schema: ParsedSchema, place: str, data: Mapping[str, Any]) -> None:
-    """Merge the layer with every combination that it takes part in. Raises: Problem 422 naming the first that breaks."""
-    scope, _, target = place.partition(":")
-    others = [layer for layer in model.query("configuration", {"app": app}) if layer["_id"] != f"{app}/default/{place}"]
-    changed = {"scope": scope, "target": target, "body": data}
-    base = [layer for layer in (*others, changed) if layer["scope"] == "all"]
-    own = [layer for layer in (*others, changed) if layer["scope"] == "endpoint"]
-    combinations = [base] if scope == "all" else []
-    combinations += [[*base, layer] for layer in own if scope == "all" or layer["target"] == target]
-    for combination in combinations:
-        try:
-            merge(schema, _layers(combination))
-        except MergeError as error:
-            names = " + ".join(f"{layer['scope']}:{layer['target']}" for layer in combination)
-            raise Problem(422, f"{error.reason} (in {names})", [(error.key or "", error.reason)]) from error
-
-
-def _layers(documents: Sequence[Mapping[str, Any]] | Iterator[Content]) -> list[Layer]:
-    return [Layer(_layer_name(d), WEIGHTS[d["scope"]], d["body"]) for d in documents]
-
-
-def _layer_name(document: Mapping[str, Any]) -> str:
-    return "all" if document["scope"] == "all" else f"endpoint:{document['target']}"
-
-
-def _place(scope: str, target: str) -> str:
-    if scope == "all":
-        if target != "-":
-            raise Problem(422, "the layer of all has the target -", [("/target", "-")])
-        return "all:-"
-    return f"endpoint:{topics.endpoint_id(target)}"
-
-
-def _found(app: str, scope: str, target: str) -> Content:
-    found = model.find("configuration", f"{app}/default/{_place(scope, target)}")
-    if found is None:
-        raise not_found("layer", f"{scope}/{target}")
-    return found
+@router.post("/{scope}/{target}/deactivate", response_model=LayerShown)
+def deactivate(
+    app: str, scope: Scope, target: Target, caller: Calling, core: Server, if_match: IfMatch = None
+) -> Response:
+    """Have a layer contribute nothing; its history stays."""
+    core.application(caller, app, DEVELOPERS)
+    found = layers.need_layer(app, place_of(app, scope, target))
+    check_match(found, if_match)
+    made = layers.deactivate(core, caller, found)
+    return reply(_shown(made), made)
 
 
 def _shown(document: Content) -> Content:
-    return only(document, "scope", "target", "changed", "rev") | {"data": document["body"]}
+    names = ("scope", "target", "active", "by", "changed", "rev")
+    draft = None if document["draft"] is None else document["draft"]["version"]
+    shown = {name: document[name] for name in names} | {"draft": draft}
+    return {"id": document["_id"].partition("/")[2].partition("/")[2], "data": document["body"]} | shown

@@ -1,106 +1,262 @@
-"""Endpoints: provisioned, shown with their ledger, revoked."""
+"""Endpoints: provisioned, shown with their ledger, given credentials, revoked."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Response
-from pydantic import Field
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
 
+from akela.contract.avro import parse_schema
 from akela.contract.canonical import config_id
 from akela.documents import model
 from akela.documents.model import Content
-from control.core import DEVELOPERS, Body, Calling, Core, IfMatch, Paging, Server, check_match, now, paged, tagged
+from control import layers
+from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, Paging, Server, now
+from control.etags import IfMatch, check_match, reply
+from control.paging import Prefix, Sort, given, paged, problems_of, sorting
 from control.problems import Problem, not_found
-from control.resources import configurations
+from control.registry import newest
+from control.route import Route
 from control.secrets import digest, new_credential, new_id
+from control.shapes import Revised, page_model
+from control.writing import fields_of, patched, takes_patch
 
-router = APIRouter(prefix="/api/v1/applications/{app}/endpoints", tags=["endpoints"])
+router = APIRouter(prefix="/api/v1/applications/{app}/endpoints", tags=["endpoints"], route_class=Route)
 
-ENDPOINT_ID = r"^[A-Za-z0-9._-]{1,64}$"
-Ep = Annotated[str, Path(pattern=ENDPOINT_ID)]
+Ep = Annotated[str, Path(pattern=ENDPOINT_ID, examples=["meter-7"])]
 STATES = ("assigned", "sent", "delivered", "applied", "refused")
+MAX_CREDENTIALS: Final = 2  # for rotation: the old one and the new one
 
 
-class NewEndpoint(Body):
+class EndpointSettings(Body):
+    """What operators say of an endpoint."""
+
+    revoked: bool = Field(default=False, description="shut out: disconnected at once, stays out")
+    server_profile: dict[str, Any] | None = Field(
+        default=None, description="the server-side profile, by the application's schema of kind server-profile"
+    )
+
+
+class NewEndpoint(EndpointSettings):
     """An endpoint that is provisioned before it first connects."""
 
     id: str = Field(pattern=ENDPOINT_ID, examples=["meter-7"])
 
 
-@router.post("", status_code=201)
-def add(app: str, body: NewEndpoint, caller: Calling, core: Server, response: Response) -> Content:
+class Credential(Body):
+    """A credential, without its text."""
+
+    id: str
+    kind: str
+    used: bool
+
+
+class Endpoint(Revised):
+    """An endpoint as it is shown."""
+
+    id: str
+    app: str
+    tenant: str
+    registered_at: datetime
+    how: str = Field(description="provisioned, or claim: it registered itself")
+    revoked: bool
+    server_profile: dict[str, Any] | None
+    profile: Any
+    profile_id: str | None
+    sdk: str | None
+    versions: dict[str, int] | None = Field(description="schema versions that it runs, by its own word")
+    last_seen: datetime | None
+    server: str | None = Field(description="where it is attached")
+    credentials: list[Credential]
+
+
+class EndpointWithLedger(Endpoint):
+    """An endpoint, and whether it has the configuration that it should have."""
+
+    config: dict[str, Any]
+
+
+class EndpointWithText(Endpoint):
+    """A new endpoint; `credential` is its password, shown this once."""
+
+    credential: str
+
+
+class NewCredential(Revised):
+    """A new credential; `credential` is shown this once."""
+
+    id: str
+    credential: str
+
+
+class Effective(Body):
+    """The configuration that an endpoint should have."""
+
+    id: str
+    value: dict[str, Any]
+    origin: dict[str, str] = Field(description="for the path of each leaf the layer that set it")
+
+
+@router.post("", status_code=201, response_model=EndpointWithText)
+def add(app: str, body: NewEndpoint, caller: Calling, core: Server) -> Response:
     """Provision an endpoint; `credential` is its password, shown once."""
-    caller.need(DEVELOPERS)
-    core.application(caller, app)
-    secret = new_credential()
-    moment = now()
-    credential = {"id": new_id(), "kind": "token", "hash": digest(secret), "created": moment, "used": False}
+    core.application(caller, app, DEVELOPERS)
+    _check_profile(app, body.server_profile)
+    secret, moment = new_credential(), now()
     content = {
         "_id": f"{app}/{body.id}", "app": app, "ep": body.id, "tenant": caller.tenant, "registered_at": moment,
-        "how": "provisioned", "credentials": [credential], "revoked": False,
+        "how": "provisioned", "credentials": [_credential(secret)], "revoked": body.revoked, "server_profile": body.server_profile,
     }  # fmt: skip
     made = core.put(caller, "endpoint", content, None, app)
-    return tagged(response, _shown(made), made) | {"credential": secret}
+    location = f"{router.prefix.replace('{app}', app)}/{body.id}"
+    return reply(_shown(made) | {"credential": secret}, made, status=201, location=location)
 
 
-@router.get("")
-def index(app: str, caller: Calling, core: Server, page: Paging) -> Content:
+@router.get("", response_model=page_model(Endpoint))
+def index(
+    app: str,
+    caller: Calling,
+    core: Server,
+    page: Paging,
+    sort: Annotated[Sort, sorting("id")],
+    prefix: Prefix = None,
+    revoked: Annotated[bool | None, Query(description="only those that are, or are not")] = None,
+) -> Response:
     """The application's endpoints by id."""
     core.application(caller, app)
-    return paged("endpoint", {"app": app}, page, _shown, key="ep")
+    where = {"app": app} | given(revoked=revoked)
+    return reply(paged("endpoint", where, page, _shown, key="ep", descending=sort.descending, prefix=prefix))
 
 
-@router.get("/{ep}")
-def show(app: str, ep: Ep, caller: Calling, core: Server, response: Response) -> Content:
+@router.get("/{ep}", response_model=EndpointWithLedger)
+def show(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """One endpoint: who it is, and whether it has the configuration that it should have."""
     core.application(caller, app)
     found = _found(app, ep)
-    return tagged(response, _shown(found) | {"config": _ledger(app, found)}, found)
+    return reply(_shown(found) | {"config": _ledger(app, found)}, found)
 
 
-@router.get("/{ep}/configuration")
-def effective(app: str, ep: Ep, caller: Calling, core: Server) -> Content:
+@router.get("/{ep}/configuration", response_model=Effective)
+def effective(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """The configuration that an endpoint should have, and for each leaf the layer that set it."""
     core.application(caller, app)
-    merged = configurations.effective(app, ep)
-    return {"id": config_id(merged.value), "value": merged.value, "origin": merged.origin}
+    merged = layers.effective(app, ep)
+    return reply({"id": config_id(merged.value), "value": merged.value, "origin": merged.origin})
 
 
-@router.post("/{ep}/revoke")
-def revoke(app: str, ep: Ep, caller: Calling, core: Server, response: Response, if_match: IfMatch = None) -> Content:
+@router.put("/{ep}", response_model=Endpoint)
+def replace(
+    app: str, ep: Ep, body: EndpointSettings, caller: Calling, core: Server, if_match: IfMatch = None
+) -> Response:
+    """Set what operators say of an endpoint."""
+    core.application(caller, app, DEVELOPERS)
+    found = _found(app, ep)
+    check_match(found, if_match)
+    return _write(core, caller, app, found, body)
+
+
+@router.patch("/{ep}", response_model=Endpoint)
+@takes_patch(EndpointSettings)
+def patch(app: str, ep: Ep, body: BaseModel, caller: Calling, core: Server, if_match: IfMatch = None) -> Response:
+    """Change some of what operators say of an endpoint."""
+    core.application(caller, app, DEVELOPERS)
+    found = _found(app, ep)
+    check_match(found, if_match)
+    found["revoked"] = bool(found.get("revoked"))  # the embedded database gives 0 and 1 for what `$set` wrote
+    return _write(core, caller, app, found, patched(EndpointSettings, fields_of(EndpointSettings, found), body))
+
+
+@router.post("/{ep}/revoke", response_model=Endpoint)
+def revoke(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = None) -> Response:
     """Shut an endpoint out: it is disconnected at once and stays out."""
-    caller.need(DEVELOPERS)
-    return _set_revoked(core, caller, (app, ep), response, if_match, revoked=True)
+    return _set_revoked(core, caller, (app, ep), if_match, revoked=True)
 
 
-@router.post("/{ep}/restore")
-def restore(app: str, ep: Ep, caller: Calling, core: Server, response: Response, if_match: IfMatch = None) -> Content:
+@router.post("/{ep}/restore", response_model=Endpoint)
+def restore(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = None) -> Response:
     """Lift a revocation."""
-    caller.need(DEVELOPERS)
-    return _set_revoked(core, caller, (app, ep), response, if_match, revoked=False)
+    return _set_revoked(core, caller, (app, ep), if_match, revoked=False)
+
+
+@router.post("/{ep}/credentials", status_code=201, response_model=NewCredential)
+def add_credential(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
+    """Give an endpoint a further credential, shown once. It has two at most: delete the old one when the new one is in use."""
+    core.application(caller, app, DEVELOPERS)
+    found = _found(app, ep)
+    present = list(found.get("credentials") or ())
+    if len(present) >= MAX_CREDENTIALS:
+        raise Problem(409, f"an endpoint has at most {MAX_CREDENTIALS} credentials; delete one first")
+    secret = new_credential()
+    fresh = _credential(secret)
+    made = core.put(caller, "endpoint", _own(found) | {"credentials": [*present, fresh]}, found, app)
+    return reply({"id": fresh["id"], "credential": secret}, made, status=201)
+
+
+@router.delete("/{ep}/credentials/{number}", status_code=204)
+def delete_credential(
+    app: str,
+    ep: Ep,
+    number: Annotated[str, Path(pattern=r"^[0-9a-f]{1,64}$", examples=["0123456789ab"])],
+    caller: Calling,
+    core: Server,
+    if_match: IfMatch = None,
+) -> None:
+    """Take a credential away; a session that came with it ends. If-Match: the endpoint's ETag."""
+    core.application(caller, app, DEVELOPERS)
+    found = _found(app, ep)
+    rest = [item for item in found.get("credentials") or () if item["id"] != number]
+    if len(rest) == len(found.get("credentials") or ()):
+        raise not_found("credential", number)
+    check_match(found, if_match)
+    core.put(caller, "endpoint", _own(found) | {"credentials": rest}, found, app)
 
 
 @router.delete("/{ep}", status_code=204)
 def delete(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = None) -> None:
     """Forget an endpoint; it is disconnected. Under open trust it may register again: revoke it to keep it out."""
-    caller.need(DEVELOPERS)
-    core.application(caller, app)
+    core.application(caller, app, DEVELOPERS)
     found = _found(app, ep)
     check_match(found, if_match)
     core.delete(caller, "endpoint", found, app)
 
 
-def _set_revoked(
-    core: Core, caller: Calling, key: tuple[str, str], response: Response, if_match: str | None, *, revoked: bool
-) -> Content:
+def _write(core: Core, caller: Caller, app: str, found: Content, settings: EndpointSettings) -> Response:
+    if settings.server_profile != found.get("server_profile"):
+        _check_profile(app, settings.server_profile)
+    made = core.put(caller, "endpoint", _own(found) | settings.model_dump(), found, app)
+    return reply(_shown(found | made), made)
+
+
+def _set_revoked(core: Core, caller: Caller, key: tuple[str, str], if_match: str | None, *, revoked: bool) -> Response:
     app, ep = key
-    core.application(caller, app)
+    core.application(caller, app, DEVELOPERS)
     found = _found(app, ep)
     check_match(found, if_match)
     if bool(found.get("revoked")) == revoked:
-        return tagged(response, _shown(found), found)
-    own = {name: found.get(name) for name in ("_id", "app", "ep", "tenant", "registered_at", "how", "credentials")}
-    made = core.put(caller, "endpoint", own | {"revoked": revoked}, found, app)
-    return tagged(response, _shown(found | made), made)
+        return reply(_shown(found), found)
+    made = core.put(caller, "endpoint", _own(found) | {"revoked": revoked}, found, app)
+    return reply(_shown(found | made), made)
+
+
+def _check_profile(app: str, profile: Content | None) -> None:
+    """Raises: Problem 409 without a schema, 422 with the path of each wrong field."""
+    if profile is None:
+        return
+    found = newest(app, "server-profile")
+    if found is None:
+        raise Problem(409, "the application has no schema of kind server-profile; add one first")
+    problems = parse_schema(found["body"]).validate(profile)
+    if problems:
+        raise problems_of((f"/server_profile{problem.path}", problem.reason) for problem in problems)
+
+
+def _credential(secret: str) -> Content:
+    return {"id": new_id(), "kind": "token", "hash": digest(secret), "created": now(), "used": False}
+
+
+def _own(document: Content) -> Content:
+    """What makes it this endpoint. Whoever changes one thing leaves the others out: an Operations server may just be writing them."""
+    return {name: document.get(name) for name in ("_id", "app", "ep", "tenant", "registered_at", "how")}
 
 
 def _found(app: str, ep: str) -> Content:
@@ -114,7 +270,7 @@ def _ledger(app: str, document: Content) -> Content:
     """The endpoint's ledger against what it should have now."""
     ledger = document.get("config") or {}
     try:
-        target = config_id(configurations.effective(app, document["ep"]).value)
+        target = config_id(layers.effective(app, document["ep"]).value)
     except Problem:
         return {"target": None, "state": "unconfigured", "converged": True}
     states = {name: ledger[name] for name in STATES if ledger.get(name)}
@@ -128,8 +284,8 @@ def _shown(document: Content) -> Content:
     credentials = [
         {"id": c["id"], "kind": c["kind"], "used": bool(c.get("used"))} for c in document.get("credentials") or ()
     ]
-    names = ("app", "tenant", "registered_at", "how", "revoked", "profile", "profile_id", "sdk")
+    names = ("app", "tenant", "registered_at", "how", "server_profile", "profile", "profile_id", "sdk", "versions")
     shown = {name: document.get(name) for name in names}
     presence = document.get("presence") or {"at": None, "server": None}
-    seen = {"last_seen": presence["at"], "server": presence["server"]}
+    seen = {"last_seen": presence["at"], "server": presence["server"], "revoked": bool(document.get("revoked"))}
     return {"id": document["ep"]} | shown | seen | {"credentials": credentials, "rev": document.get("rev", 0)}

@@ -1,24 +1,60 @@
-"""What is looked at and not written here: records, changes, servers, bootstrap keys."""
+"""What is looked at and not written here: records, servers, bootstrap keys."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import ConfigDict, Field
 
-from akela.documents import changelog, records
+from akela.documents import records
 from akela.documents.model import Content
-from control.core import ADMINS, PLATFORM, Calling, Paging, Server, page_answer
+from control.core import Body, Calling, Paging, Server, page_answer
+from control.etags import reply
+from control.moments import Moment
 from control.problems import not_found
 from control.resources.schemas import newest
+from control.route import Route
+from control.shapes import page_model
 
-router = APIRouter(prefix="/api/v1", tags=["observed"])
+router = APIRouter(prefix="/api/v1", tags=["observed"], route_class=Route)
 
-Stream = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-MASKED = frozenset({"password", "hash", "claim_secrets", "credentials"})
+Stream = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["values"])]
 
 
-@router.get("/applications/{app}/streams/{stream}/records")
+class Record(Body):
+    """A record that an endpoint sent."""
+
+    id: str
+    endpoint: str
+    at: datetime = Field(description="when it was received")
+    body: Any
+
+
+class ClusterServer(Body):
+    """A server that is there, as it announces itself; what else it says depends on its role."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: str = Field(examples=["operations"])
+    id: str
+    incarnation: int = Field(description="grows whenever it had to register anew")
+
+
+class Servers(Body):
+    """The servers of the cluster."""
+
+    items: list[ClusterServer]
+    next: None = None
+
+
+class BootstrapKeys(Body):
+    """Public keys of the Bootstrap servers."""
+
+    items: list[str]
+    next: None = None
+
+
+@router.get("/applications/{app}/streams/{stream}/records", response_model=page_model(Record))
 def query(
     app: str,
     stream: Stream,
@@ -26,9 +62,9 @@ def query(
     core: Server,
     page: Paging,
     endpoint: Annotated[str | None, Query(max_length=64, description="only this endpoint's")] = None,
-    since: Annotated[datetime | None, Query(description="received at or after")] = None,
-    until: Annotated[datetime | None, Query(description="received before")] = None,
-) -> Content:
+    since: Annotated[Moment, Query(description="received at or after")] = None,
+    until: Annotated[Moment, Query(description="received before")] = None,
+) -> Response:
     """Records of a stream, newest first."""
     application = core.application(caller, app)
     if newest(app, "log", stream) is None and stream != application["default_stream"]:
@@ -36,35 +72,22 @@ def query(
     found = records.query(
         app, stream, endpoint=endpoint, since=since, until=until, before=page.after, limit=page.limit + 1
     )
-    return page_answer(found, page, "_id", _record)
+    return reply(page_answer(found, page, "_id", _record))
 
 
-@router.get("/changes")
-def changes(
-    caller: Calling,
-    after: Annotated[int, Query(ge=0, le=2**53, description="sequence behind which to begin")] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> Content:
-    """The change log of the tenant, in sequence: who changed what, when, from where. Secrets are masked."""
-    caller.need(ADMINS | PLATFORM)
-    where: Mapping[str, Any] = {} if caller.roles & PLATFORM else {"tenant": caller.tenant}
-    found = list(changelog.read(after, limit, where))
-    return {"items": [_change(change) for change in found], "head": changelog.head_seq()}
-
-
-@router.get("/servers")
-def servers(caller: Calling, core: Server) -> Content:
+@router.get("/servers", response_model=Servers)
+def servers(caller: Calling, core: Server) -> Response:
     """The servers of the cluster that are there."""
     items = [
         {"role": role.value, "id": member.id, "incarnation": member.incarnation, **member.payload}
         for role, members in core.members.items()
         for member in members.values()
     ]
-    return {"items": items, "next": None}
+    return reply({"items": items, "next": None})
 
 
-@router.get("/bootstrap-keys")
-def bootstrap_keys(caller: Calling, core: Server) -> Content:
+@router.get("/bootstrap-keys", response_model=BootstrapKeys)
+def bootstrap_keys(caller: Calling, core: Server) -> Response:
     """Public keys of the Bootstrap servers, as devices are given them."""
     keys = {
         str(member.payload["key"])
@@ -72,15 +95,8 @@ def bootstrap_keys(caller: Calling, core: Server) -> Content:
         for member in members.values()
         if "key" in member.payload
     }
-    return {"items": sorted(keys), "next": None}
+    return reply({"items": sorted(keys), "next": None})
 
 
 def _record(document: Content) -> Content:
     return {"id": document["_id"], "endpoint": document["ep"], "at": document["at"], "body": document["body"]}
-
-
-def _change(document: Content) -> Content:
-    after = document.get("after")
-    shown = None if after is None else {key: "(masked)" if key in MASKED else value for key, value in after.items()}
-    names = ("epoch", "at", "who", "where", "tenant", "app", "kind", "op", "target", "before_rev", "state", "why")
-    return {"seq": document["_id"]} | {name: document.get(name) for name in names} | {"after": shown}

@@ -115,13 +115,14 @@ def test_garbage_on_the_mqtt_port_closes_its_own_connection_only(akela: AkelaUp,
 
 
 def rest(akela: AkelaUp, method: str, path: str, **body: object) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {akela.demo['admin_token']}"}
+    headers = {"Authorization": f"Bearer {akela.demo['admin_token']}", "If-Match": "*"}
     return httpx.request(method, f"{akela.ready['api']}/api/v1{path}", headers=headers, timeout=20, **body)  # type: ignore[arg-type]
 
 
 def test_a_configuration_that_breaks_its_schema_names_the_field(akela: AkelaUp) -> None:
     path = f"/applications/{akela.app}/configurations/all/-"
-    answer = rest(akela, "PUT", path, json={"data": {"network": {"retry": "often"}, "colour": 1}})
+    body = {"data": {"network": {"retry": "often"}, "colour": 1}}
+    answer = rest(akela, "PUT", path, json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert {error["path"] for error in answer.json()["errors"]} == {"/network/retry", "/colour"}
@@ -178,7 +179,7 @@ def test_an_operator_reaches_its_own_tenant_and_publishes_nothing(akela: AkelaUp
         stdin="long enough\n",
     )
     answer = httpx.post(
-        f"{akela.ready['api']}/api/v1/login", json={"user": "olga", "password": "long enough"}, timeout=20
+        f"{akela.ready['api']}/api/v1/login", json={"user": "other-co/olga", "password": "long enough"}, timeout=20
     ).json()
     foreign = ["-p", akela.port(), "-u", "olga", "-P", answer["token"], "-t", f"a1/{akela.app}/#", "-E", "-d"]
     done = subprocess.run(["mosquitto_sub", *foreign], capture_output=True, text=True, timeout=20)

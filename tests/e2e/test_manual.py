@@ -1,5 +1,6 @@
 """The examples of topics.md and README.md, run as they are printed."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -20,11 +21,12 @@ def examples(file: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
-def run(lines: list[str], directory: Path) -> dict[str, str]:
+def run(lines: list[str], directory: Path, **environment: str) -> dict[str, str]:
     """Run lines in one shell; gives what each printed. The page's paths stand for the test's."""
     marked = "\n".join(f"echo '@@@ {number}'\n{line}\necho \"@@@ $?\"" for number, line in enumerate(lines))
     done = subprocess.run(
-        ["bash"], input=marked.replace("akela-data/", f"{directory}/"), capture_output=True, text=True, timeout=90, cwd=ROOT
+        ["bash"], input=marked.replace("akela-data/", f"{directory}/"), capture_output=True, text=True, timeout=90, cwd=ROOT,
+        env=os.environ | environment,
     )  # fmt: skip
     parts = re.findall(r"@@@ (\d+)\n(.*?)@@@ (\d+)\n", done.stdout, re.DOTALL)
     assert len(parts) == len(lines), done.stdout + done.stderr
@@ -48,6 +50,21 @@ def test_every_line_of_topics_md_works_as_printed(directory: Path) -> None:
     assert len(answered) > 8
     for line in answered:
         assert printed[line].strip(), f"{line} printed nothing"
+
+
+def test_every_line_of_the_operators_guide_works_as_printed(directory: Path) -> None:
+    lines = examples("docs/guide-operators.md")
+    assert len(lines) > 50
+    for up in started(directory):
+        printed = run(lines, directory, XDG_CONFIG_HOME=str(directory.parent / "config"))
+        trail = printed["akela audit list --app meters --limit 5"]
+        assert [up.value("app", "list")["items"][0]["name"]] == ["demo"]
+    assert "admin" in trail
+    assert '-  "interval": 30' in printed["akela config diff --app meters"]
+    assert printed["akela endpoint list --app meters --all"].count("provisioned") == 4
+    assert "meter-3" in printed["akela endpoint list --app meters --revoked"]
+    again = [line for line in lines if line.startswith("akela endpoint add --app meters --from")]
+    assert len(again) == 2
 
 
 def test_the_readme_s_device_in_five_minutes(directory: Path) -> None:

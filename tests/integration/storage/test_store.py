@@ -88,6 +88,15 @@ async def test_any_json_is_stored_as_it_is(store: OperationsStore) -> None:
     assert Configuration.collection().find_one({"_id": "c"}) == {"_id": "c", "body": {"other": STRANGE}}
 
 
+async def test_large_numbers_come_back_as_plain_ones(store: OperationsStore) -> None:
+    await store.insert_records("app2", "s", [record("1", "e", {"n": 2**53, "in": [3_000_000_000]})])
+    body = records.query("app2", "s", endpoint=None, since=None, until=None, before=None, limit=1)[0]["body"]
+    assert (type(body["n"]), type(body["in"][0])) == (int, int)
+    await store.register_endpoints([endpoint("a", profile={"n": 2**40})])
+    (found,) = await store.find_endpoints(["app2/a"])
+    assert type(found["profile"]["n"]) is int
+
+
 async def test_unique_names_are_unique(store: OperationsStore) -> None:
     await store.register_endpoints([endpoint("a")])
     await store.register_endpoints([endpoint("a") | {"_id": "other"}])
@@ -96,15 +105,15 @@ async def test_unique_names_are_unique(store: OperationsStore) -> None:
 
 async def test_pages_are_sorted_and_bounded(store: OperationsStore) -> None:
     await store.register_endpoints([endpoint(f"e{n:03}") for n in range(120)] + [endpoint("x", app="zzzz")])
-    page = [doc["ep"] for doc in model.query("endpoint", {"app": "app2", "_id": {"$gt": "app2/e009"}}, limit=3)]
+    page = [doc["ep"] for doc in model.query("endpoint", {"app": "app2", "ep": {"$gt": "e009"}}, sort="ep", limit=3)]
     assert page == ["e010", "e011", "e012"]
-    last = [doc["ep"] for doc in model.query("endpoint", {"app": "app2"}, sort="_id", descending=True, limit=2)]
+    last = [doc["ep"] for doc in model.query("endpoint", {"app": "app2"}, sort="ep", descending=True, limit=2)]
     assert last == ["e119", "e118"]
 
 
 async def test_a_document_of_another_format_is_refused(store: OperationsStore) -> None:
     User.collection().insert_one({"_id": "u", "format": 99})
-    with pytest.raises(model.DocumentError, match="format 99; this build reads 1"):
+    with pytest.raises(model.DocumentError, match="format 99; this build reads 1 to 2"):
         model.find("user", "u")
 
 

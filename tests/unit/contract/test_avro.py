@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import fastavro
 import pytest
 from hypothesis import given
 
@@ -41,11 +40,38 @@ def test_configurations_come_back(data: dict[str, Any]) -> None:
     assert merge(SCHEMA, [Layer("l", 1, decoded)]).value == value
 
 
-def test_the_fingerprint_is_the_specification_s() -> None:
-    """CRC-64-AVRO of "null" and "int" as the Avro project's own implementations give them."""
-    for name in ("null", "int"):
-        expected = fastavro.schema.fingerprint(f'"{name}"', "CRC-64-AVRO")
-        assert parse_schema(name).fingerprint == int.from_bytes(bytes.fromhex(expected), "big")
+def crc_64_avro(text: bytes) -> int:
+    """The Avro specification's own program ("Schema Fingerprints"), in Python."""
+    empty = 0xC15D213AA4D7A795
+    table = list(range(256))
+    for index in table:
+        for _ in range(8):
+            table[index] = (table[index] >> 1) ^ (empty & -(table[index] & 1))
+    result = empty
+    for byte in text:
+        result = (result >> 8) ^ table[(result ^ byte) & 0xFF]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("schema", "canonical"),
+    [
+        ("null", b'"null"'),
+        ({"type": "int", "doc": "x"}, b'"int"'),
+        (
+            {"type": "record", "name": "R", "namespace": "a", "fields": [{"name": "f", "type": "long", "default": 1}]},
+            b'{"name":"a.R","type":"record","fields":[{"name":"f","type":"long"}]}',
+        ),
+    ],
+)
+def test_the_fingerprint_is_the_specification_s(schema: Any, canonical: bytes) -> None:
+    parsed = parse_schema(schema)
+    assert parsed.fingerprint == crc_64_avro(canonical)
+
+
+def test_the_header_holds_the_fingerprint_in_little_endian_order() -> None:
+    """The specification: C3 01, then the fingerprint of 8 bytes, little-endian. Of "int" it is 7275d51a3f395c8f."""
+    assert parse_schema("int").encode(1) == bytes.fromhex("c301 8f5c393f1ad57572 02")
 
 
 @pytest.mark.parametrize("body", [b"", b"\x01", b"\xff" * 40, b"\x00" * 60])
@@ -94,3 +120,65 @@ def test_what_is_no_schema_is_refused_with_the_reason(raw: Any) -> None:
     with pytest.raises(SchemaError) as caught:
         parse_schema(raw)
     assert caught.value.reason
+
+
+def doubling(depth: int, last: Any) -> Any:
+    """Records each of which holds the one before twice: a value of it has 2 to the power of `depth` parts."""
+    schema: Any = {"type": "record", "name": "L", "fields": last}
+    for number in range(depth):
+        fields = [{"name": "a", "type": schema}, {"name": "b", "type": schema["name"]}]
+        schema = {"type": "record", "name": f"R{number}", "fields": fields}
+    return schema
+
+
+@pytest.mark.parametrize("last", [[], [{"name": "x", "type": "int"}]])
+def test_a_short_schema_of_huge_values_is_refused(last: Any) -> None:
+    parse_schema(doubling(10, last))
+    with pytest.raises(SchemaError, match="more than 10000 parts"):
+        parse_schema(doubling(30, last))
+
+
+def test_an_array_of_nothing_is_found_at_once_however_often_nothing_is_named() -> None:
+    with pytest.raises(SchemaError, match="an array of nothing"):
+        parse_schema({"type": "array", "items": doubling(30, [])})
+
+
+def test_a_value_that_fits_no_branch_is_refused_at_once_however_deep() -> None:
+    """Each level could be either record; tried anew at each level that is 2 to the power of 60 ways."""
+    branches = ["null", "A", "B"]
+    inner = {
+        "type": "record",
+        "name": "B",
+        "fields": [{"name": "n", "type": branches}, {"name": "y", "type": "int", "default": 0}],
+    }
+    schema = parse_schema(
+        {
+            "type": "record",
+            "name": "A",
+            "fields": [{"name": "n", "type": ["null", "A", inner]}, {"name": "x", "type": "int", "default": 0}],
+        }
+    )
+    value: Any = {"n": "wrong"}
+    for _ in range(60):
+        value = {"n": value}
+    assert [problem.path for problem in schema.validate(value)] == ["/n" * 61]
+    good: Any = {"n": None}
+    for _ in range(60):
+        good = {"n": good}
+    assert schema.validate(good) == []
+    assert decode(schema.encode({"n": {"n": None, "y": 1}}), lambda _: schema) == {"n": {"n": None, "y": 1}, "x": 0}
+
+
+def test_a_deep_avro_body_is_read_at_once_though_two_records_look_alike() -> None:
+    inner = {
+        "type": "record",
+        "name": "b.B",
+        "fields": [{"name": "n", "type": ["null", "a.A", "b.B"]}, {"name": "x", "type": "string"}],
+    }
+    fields = [{"name": "n", "type": ["null", "a.A", inner]}, {"name": "x", "type": "int", "default": 0}]
+    schema = parse_schema({"type": "record", "name": "a.A", "fields": fields})
+    deep: Any = {"n": None, "x": "end"}
+    for _ in range(40):
+        deep = {"n": deep, "x": "b"}  # the record that is tried last
+    value = {"n": deep, "x": 7}
+    assert decode(schema.encode(value), lambda _: schema) == value

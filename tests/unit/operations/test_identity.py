@@ -33,7 +33,7 @@ def refusal(verdict: Admitted | Refused) -> str:
 
 
 def test_a_claim_secret_registers_an_unknown_endpoint_under_open_trust() -> None:
-    verdict = admit_endpoint(application(), EP, CLAIM, None)
+    verdict = admit_endpoint(application(), EP, CLAIM, None, NOW)
     assert isinstance(verdict, Admitted)
     assert verdict.register
     assert not verdict.endpoint.limited
@@ -41,54 +41,71 @@ def test_a_claim_secret_registers_an_unknown_endpoint_under_open_trust() -> None
 
 
 def test_a_known_endpoint_is_not_registered_again() -> None:  # K50
-    verdict = admit_endpoint(application(), EP, CLAIM, stored(own=False))
+    verdict = admit_endpoint(application(), EP, CLAIM, stored(own=False), NOW)
     assert isinstance(verdict, Admitted)
     assert not verdict.register
 
 
 def test_an_endpoint_comes_with_its_own_credential_under_any_trust() -> None:
     for trust in ("open", "listed", "closed"):
-        verdict = admit_endpoint(application(trust), EP, OWN, stored())
+        verdict = admit_endpoint(application(trust), EP, OWN, stored(), NOW)
         assert isinstance(verdict, Admitted)
         assert verdict.endpoint.credential == "k1"
         assert not verdict.endpoint.limited
 
 
 def test_a_used_credential_closes_the_endpoint_to_the_claim_secret() -> None:
-    assert "credential of its own" in refusal(admit_endpoint(application(), EP, CLAIM, stored(used=True)))
+    assert "credential of its own" in refusal(admit_endpoint(application(), EP, CLAIM, stored(used=True), NOW))
 
 
 def test_an_unused_credential_does_not_lock_a_device_out_that_lost_the_answer() -> None:
-    assert isinstance(admit_endpoint(application(), EP, CLAIM, stored(used=False)), Admitted)
+    assert isinstance(admit_endpoint(application(), EP, CLAIM, stored(used=False), NOW), Admitted)
 
 
 def test_listed_trust_takes_a_claim_secret_from_provisioned_endpoints_for_registration_only() -> None:
-    verdict = admit_endpoint(application("listed"), EP, CLAIM, stored(own=False))
+    verdict = admit_endpoint(application("listed"), EP, CLAIM, stored(own=False), NOW)
     assert isinstance(verdict, Admitted)
     assert verdict.endpoint.limited
-    assert "not provisioned" in refusal(admit_endpoint(application("listed"), EP, CLAIM, None))
+    assert "not provisioned" in refusal(admit_endpoint(application("listed"), EP, CLAIM, None, NOW))
 
 
 def test_closed_trust_takes_no_claim_secret() -> None:
-    assert "closed" in refusal(admit_endpoint(application("closed"), EP, CLAIM, stored(own=False)))
+    assert "closed" in refusal(admit_endpoint(application("closed"), EP, CLAIM, stored(own=False), NOW))
 
 
 @pytest.mark.parametrize("secret", [b"", b"akc_other", b"\xff\x00"])
 def test_a_wrong_password_is_refused(secret: bytes) -> None:
-    assert refusal(admit_endpoint(application(), EP, secret, stored())) == "wrong password"
+    assert refusal(admit_endpoint(application(), EP, secret, stored(), NOW)) == "wrong password"
+
+
+def claims(**fields: Any) -> Application:
+    claim = {"id": "c1", "hash": digest(CLAIM), "expires": None, "revoked": False} | fields
+    other = {"id": "c2", "hash": digest(b"akc_other")}
+    return Application.of({"_id": "demoapp", "tenant": "default", "trust": "open", "claim_secrets": [claim, other]})
+
+
+def test_a_claim_secret_is_good_until_it_expires() -> None:
+    assert isinstance(admit_endpoint(claims(expires=NOW + timedelta(seconds=1)), EP, CLAIM, None, NOW), Admitted)
+    assert "has expired" in refusal(admit_endpoint(claims(expires=NOW), EP, CLAIM, None, NOW))
+    assert isinstance(admit_endpoint(claims(expires=NOW), EP, b"akc_other", None, NOW), Admitted)
+
+
+def test_a_revoked_claim_secret_opens_nothing() -> None:
+    assert refusal(admit_endpoint(claims(revoked=True), EP, CLAIM, None, NOW)) == "wrong password"
+    assert isinstance(admit_endpoint(claims(revoked=True), EP, b"akc_other", None, NOW), Admitted)
 
 
 @pytest.mark.parametrize("secret", [CLAIM, OWN])
 def test_a_revoked_endpoint_stays_out_also_under_open_trust(secret: bytes) -> None:
     assert (
-        refusal(admit_endpoint(application(), EP, secret, stored(used=False, revoked=True)))
+        refusal(admit_endpoint(application(), EP, secret, stored(used=False, revoked=True), NOW))
         == "the endpoint is revoked"
     )
 
 
 def test_the_ledger_tells_what_an_endpoint_holds() -> None:
     config = {"assigned": {"id": "aa"}, "sent": {"id": "aa"}, "applied": {"id": "bb"}, "refused": None}
-    verdict = admit_endpoint(application(), EP, OWN, stored(config=config))
+    verdict = admit_endpoint(application(), EP, OWN, stored(config=config), NOW)
     assert isinstance(verdict, Admitted)
     assert verdict.endpoint.holds == "bb"
     assert verdict.endpoint.ledger.assigned == "aa"
@@ -114,6 +131,14 @@ def test_an_operator_comes_as_user_or_token_id(user: str) -> None:
     verdict = admit_operator(user, TOKEN, operator_token(), NOW)
     assert isinstance(verdict, Operator)
     assert (verdict.user, verdict.tenant) == ("ann", "default")
+
+
+def test_a_token_s_scope_goes_with_the_operator() -> None:
+    scoped = admit_operator("ann", TOKEN, operator_token(applications=["demoapp"]), NOW)
+    whole = admit_operator("ann", TOKEN, operator_token(applications=None), NOW)
+    assert isinstance(scoped, Operator)
+    assert isinstance(whole, Operator)
+    assert (scoped.applications, whole.applications) == (frozenset({"demoapp"}), None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""Applications and what hangs on them that Operations servers read: schemas, configuration layers, endpoints."""
+
+from typing import Any, ClassVar
+
+import mongoengine as me
+
+from akela.documents.base import Managed, PlainField
+
+
+class Application(Managed):
+    """A fleet: endpoints that share schemas and configuration."""
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "applications",
+        "indexes": ["tenant", "name", "trust", {"fields": ["tenant", "name"], "unique": True}, ("tenant", "trust", "name")],
+    }  # fmt: skip
+    id = me.StringField(primary_key=True)  # the application token
+    tenant = me.StringField(required=True)
+    name = me.StringField(required=True)
+    trust = me.StringField(required=True, choices=["open", "listed", "closed"])
+    claim_secrets = me.ListField(PlainField())  # {"id", "hash", "created", "expires", "quota", "revoked"}
+    keys = me.ListField(PlainField())  # {"id", "algorithm", "public_key"}: who may sign its endpoints' JWTs
+    default_stream = me.StringField(required=True)
+    created = me.DateTimeField(required=True)
+
+
+class CommonType(Managed):
+    """One version of a named Avro type that a tenant's schemas may refer to (Kaa's Common Type Library)."""
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "types",
+        "indexes": [
+            "tenant", "name", {"fields": ["tenant", "key"], "unique": True}, ("tenant", "name", "version"), ("tenant", "name", "key"),
+        ],
+    }  # fmt: skip
+    id = me.StringField(primary_key=True)  # {tenant}/{name}/{version}
+    tenant = me.StringField(required=True)
+    key = me.StringField(required=True)  # {name}/{version, 6 digits}
+    name = me.StringField(required=True)  # fully qualified
+    version = me.IntField(required=True)
+    fingerprint = me.StringField(required=True)
+    source = PlainField(required=True)  # as it was given, with its dependencies
+    body = PlainField(required=True)  # self-contained
+    references = me.ListField(me.StringField())  # {name}/{version} of each type that it uses, directly or not
+    created = me.DateTimeField(required=True)
+
+
+class Schema(Managed):
+    """One version of one Avro schema of an application."""
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "schemas",
+        "indexes": [
+            "app", "tenant", "kind", "name", {"fields": ["app", "kind", "name", "version"], "unique": True},
+            ("app", "key"), ("tenant", "key"),
+            ("app", "kind", "key"), ("app", "name", "key"), ("app", "kind", "name", "key"),
+        ],
+    }  # fmt: skip
+    id = me.StringField(primary_key=True)  # {app}/{kind}/{name}/{version}
+    app = me.StringField(required=True)
+    tenant = me.StringField(required=True)
+    key = me.StringField(required=True)  # {kind}/{name}/{version, 6 digits}
+    kind = me.StringField(required=True)
+    name = me.StringField(required=True)
+    version = me.IntField(required=True)
+    fingerprint = me.StringField(required=True)  # CRC-64-AVRO, 16 hex digits
+    body = PlainField(required=True)  # self-contained
+    source = PlainField(required=True)  # as it was given
+    references = me.ListField(me.StringField())
+    created = me.DateTimeField(required=True)
+
+
+class Configuration(Managed):
+    """One configuration layer: `body` is the active version (empty when none is), `draft` the one in the making.
+
+    Which version is active is said here alone, so activation is one write. Older versions are documents of their own.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "configurations",
+        "indexes": [
+            "app",
+            "scope",
+            "target",
+            ("app", "key"),
+            ("app", "scope", "key"),
+            ("app", "target", "key"),
+            ("app", "scope", "target", "key"),
+        ],
+    }
+    id = me.StringField(primary_key=True)  # {app}/{name}/{scope}:{target}
+    app = me.StringField(required=True)
+    tenant = me.StringField(required=True)
+    key = me.StringField(required=True)  # {scope}:{target}
+    name = me.StringField(required=True)
+    scope = me.StringField(required=True, choices=["all", "group", "owner", "endpoint"])
+    target = me.StringField(required=True)
+    body = PlainField(required=True)
+    active = me.IntField()  # number of the active version; null: none is
+    draft = PlainField()  # {"version", "body", "by", "changed"}, or null
+    last = me.IntField(required=True)  # highest number given
+    by = me.StringField(required=True)  # who made the active version
+    changed = me.DateTimeField(required=True)
+
+
+class ConfigurationVersion(Managed):
+    """What a layer's active version was before another took its place. It never changes."""
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "configuration_versions",
+        "indexes": ["app", "layer", {"fields": ["layer", "version"], "unique": True}, ("layer", "rev")],
+    }
+    id = me.StringField(primary_key=True)  # {layer}/{version}
+    app = me.StringField(required=True)
+    tenant = me.StringField(required=True)
+    layer = me.StringField(required=True)
+    version = me.IntField(required=True)
+    body = PlainField(required=True)
+    by = me.StringField(required=True)
+    changed = me.DateTimeField(required=True)
+
+
+class Endpoint(Managed):
+    """An endpoint.
+
+    Control owns `tenant`, `credentials`, `revoked`, `server_profile`; the rest Operations servers write, outside the log.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "endpoints",
+        "strict": False,
+        "indexes": ["app", "revoked", {"fields": ["app", "ep"], "unique": True}, ("app", "revoked", "ep")],
+    }
+    id = me.StringField(primary_key=True)  # {app}/{ep}
+    app = me.StringField(required=True)
+    ep = me.StringField(required=True)
+    tenant = me.StringField(required=True)
+    registered_at = me.DateTimeField(required=True)
+    how = me.StringField(required=True)
+    credentials = me.ListField(PlainField())
+    revoked = me.BooleanField(default=False)
+    server_profile = PlainField()
+    presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
+    profile = PlainField()
+    profile_id = me.StringField()
+    config = PlainField()
