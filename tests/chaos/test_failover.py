@@ -90,7 +90,8 @@ class Writes:
         except NotReachableError:
             return False
         except ApiError as error:
-            if error.status not in (412, 503):
+            # 412, 428: the next leader has completed the try before, after this one looked whether it was there.
+            if error.status not in (412, 428, 503):
                 self.refused.append(f"{number}: {error}")
             return False
         return True
