@@ -140,7 +140,9 @@ class Incoming:
     def stored(self, pending: Pending, stored: bool) -> None:
         """What a held message promised is on disk, or could not be written: then it is refused."""
         if not stored:
-            self._unstored(pending)
+            self._engine.stats.store_refused += 1
+            pending.unstored = True
+            pending.reason, pending.text = Reason.QUOTA_EXCEEDED, NO_ROOM
         self.settled(pending)
 
     def released(self, packet_id: int) -> None:
@@ -228,21 +230,12 @@ class Incoming:
             self._acknowledge_in_order(pending)
 
     def _refuse_unstored(self, pending: Pending) -> None:
-        self._wait(pending)
-        self._unsettled += 1
+        self._unsettle(pending)
         self.stored(pending, stored=False)
 
     def _hold_until_stored(self, journal: Journal, pending: Pending) -> None:
-        self._wait(pending)
-        self._unsettled += 1
-        if self._unsettled >= self._engine.settings.max_unsettled:
-            self._connection.pause()
+        self._unsettle(pending)
         journal.decide(lambda stored: self.stored(pending, stored))
-
-    def _unstored(self, pending: Pending) -> None:
-        self._engine.stats.store_refused += 1
-        pending.unstored = True
-        pending.reason, pending.text = Reason.QUOTA_EXCEEDED, NO_ROOM
 
     def _put_open(self, packet: bytes) -> None:
         if self._connection.open:
@@ -283,8 +276,12 @@ class Incoming:
     def _hold(self, pending: Pending, ticket: int) -> None:
         session = self._connection.session
         assert session is not None
-        self._wait(pending)
         session.pending[ticket] = pending
+        self._unsettle(pending)
+
+    def _unsettle(self, pending: Pending) -> None:
+        """A message waits for its handler or the disk; too many of them hold up the client's packets."""
+        self._wait(pending)
         self._unsettled += 1
         if self._unsettled >= self._engine.settings.max_unsettled:
             self._engine.stats.held_back += 1

@@ -138,7 +138,8 @@ class Journal:
         detached_at = None if session.detached_s is None else session.detached_s + self._wall_offset_s()
         row = (session.namespace, session.client_id, session.expiry_s, detached_at)
         self._tables[Table.SESSION].rows[(session.stored,)] = row
-        self._note_will(session)
+        if session.will is not None or not fresh:
+            self._note_will(session)
         if fresh:
             for subscription in session.subscriptions.values():
                 self.subscribed(subscription)

@@ -53,7 +53,7 @@ class BrokerSettings:
         1000  # QoS 1 and 2 messages of an MQTT 5.0 client that are not yet acknowledged; beyond is an error
     )
     topic_alias_maximum: int = 32  # topic aliases of a connection, in each direction
-    max_unsettled: int = 256  # messages of a client that a handler has not settled; beyond, its packets wait
+    max_unsettled: int = 256  # messages of a client that wait for a handler or the disk; beyond, its packets wait
     max_queued: int = 1000  # messages waiting for one session
     max_queued_bytes: int = 4 * 1024 * 1024
     max_write_buffer: int = 1024 * 1024  # unsent bytes of a connection; beyond, its messages are queued

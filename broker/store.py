@@ -100,7 +100,7 @@ class Store:
             for table, rows in changes.items():
                 database.executemany(_PUT[table], ((*key, *row) for key, row in rows.items() if row is not None))
             database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OverflowError) as error:  # the last two: a value that SQLite cannot hold
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise SessionStoreError(self._path, str(error)) from error

@@ -69,8 +69,3 @@ def matches(filter_levels: tuple[str, ...], topic: str) -> bool:
         if index >= len(levels) or (level not in ("+", levels[index])):
             return False
     return len(levels) == len(filter_levels)
-
-
-def literal(filter_levels: tuple[str, ...]) -> bool:
-    """Whether the filter has no wildcard."""
-    return "+" not in filter_levels and filter_levels[-1] != "#"

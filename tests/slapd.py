@@ -1,7 +1,6 @@
 """A directory for tests: Debian's slapd as a plain process on a free port, with two people in it."""
 
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +8,7 @@ from types import TracebackType
 import ldap
 import ldap.modlist
 
+from tests.cluster import until
 from tests.ports import free_port
 
 BASE = "dc=tests"
@@ -27,7 +27,6 @@ rootdn "{admin}"
 rootpw "{password}"
 directory {directory}
 """
-WAIT_S = 10.0
 
 
 class Slapd:
@@ -43,15 +42,7 @@ class Slapd:
     def __enter__(self) -> "Slapd":
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         connection = ldap.initialize(self.server)
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            try:
-                connection.simple_bind_s(ADMIN, PASSWORD)
-                break
-            except ldap.SERVER_DOWN:
-                assert self.process.poll() is None, "slapd has ended"
-                assert time.monotonic() < deadline, "slapd does not answer"
-                time.sleep(0.02)
+        until(lambda: self._answers(connection), lambda: "slapd does not answer")
         entries: list[tuple[str, Mapping[str, list[bytes]]]] = [
             (BASE, {"objectClass": [b"dcObject", b"organization"], "o": [b"tests"], "dc": [b"tests"]})
         ]
@@ -69,6 +60,14 @@ class Slapd:
             connection.add_s(name, ldap.modlist.addModlist(attributes))
         connection.unbind_s()
         return self
+
+    def _answers(self, connection: ldap.ldapobject.LDAPObject) -> bool:
+        try:
+            connection.simple_bind_s(ADMIN, PASSWORD)
+        except ldap.SERVER_DOWN:
+            assert self.process.poll() is None, "slapd has ended"
+            return False
+        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
