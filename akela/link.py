@@ -41,7 +41,8 @@ class ServerLink:
         try:
             await self._loop.run_in_executor(None, lambda: self._client.connect(*self._address, KEEP_ALIVE_S))
             self._client.loop_start()
-            await asyncio.wait_for(self._connected, TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):  # not wait_for: in Python 3.11 it may lose a cancellation (gh-86296)
+                await self._connected
         except (OSError, TimeoutError) as error:
             raise LinkError(
                 f"{self._address[0]}:{self._address[1]} cannot be reached: {error or 'no answer'}"
@@ -54,7 +55,8 @@ class ServerLink:
             raise LinkError(f"not sent: {paho.error_string(info.rc)}")
         done = self._acknowledged.setdefault(info.mid, self._loop.create_future())
         try:
-            await asyncio.wait_for(done, TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                await done
         except TimeoutError as error:
             raise LinkError("not acknowledged in time") from error
         finally:
