@@ -3,9 +3,7 @@
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from akela.filters import MAX_LENGTH as MAX_LENGTH  # noqa: PLC0414  resources find what they need here
 from akela.filters import Filter, FilterError
-from akela.membership import NAMES as GROUP_NAMES  # noqa: PLC0414
 from control.problems import Problem
 
 RECORD_NAMES: Final = frozenset({"record", "ep", "at"})

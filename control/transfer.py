@@ -14,10 +14,11 @@ from akela.contract.errors import ContractError
 from akela.contract.merge import Layer, merge
 from akela.documents import model
 from akela.documents.model import Content
+from akela.membership import NAMES as GROUP_NAMES
 from control import layers
 from control.core import Body
 from control.definitions import Definition
-from control.expressions import GROUP_NAMES, check_filter
+from control.expressions import check_filter
 from control.problems import Problem
 from control.registry import Checked, checked, newest
 from control.resources import owners, sinks

@@ -6,9 +6,11 @@ from pydantic import Field
 
 from akela.documents import model
 from akela.documents.model import Content
+from akela.filters import MAX_LENGTH
+from akela.membership import NAMES
 from control.core import Body, Caller, Core
 from control.definitions import Definition, Description, NameField, routes
-from control.expressions import GROUP_NAMES, MAX_LENGTH, check_filter
+from control.expressions import check_filter
 from control.problems import Problem
 from control.shapes import Defined, page_model
 
@@ -23,7 +25,7 @@ class GroupSettings(Body):
         ge=1, le=MAX_WEIGHT, description="a higher one wins; unique within the application", examples=[10]
     )
     filter: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)] = Field(
-        description=f"CEL expression over {', '.join(sorted(GROUP_NAMES))}", examples=['profile.model == "m1"']
+        description=f"CEL expression over {', '.join(sorted(NAMES))}", examples=['profile.model == "m1"']
     )
     description: Description = None
 
@@ -60,7 +62,7 @@ def check_groups(app: str, names: list[str], path: str) -> None:
 def _rule(app: str, content: Content, before: Content | None) -> None:
     if content["name"] == ALL:
         raise Problem(409, "the group all is everyone: it has no filter, its weight is 0, and it cannot be changed")
-    check_filter(content["filter"], "/filter", GROUP_NAMES)
+    check_filter(content["filter"], "/filter", NAMES)
     other = model.find_one("group", {"app": app, "weight": content["weight"]})
     if other is not None and other["name"] != content["name"]:
         reason = f"group {other['name']!r} has the weight {content['weight']}; weights are unique"

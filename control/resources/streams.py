@@ -6,9 +6,10 @@ from pydantic import Field
 
 from akela.documents import model
 from akela.documents.model import Content
+from akela.filters import MAX_LENGTH
 from control.core import Body
 from control.definitions import DEFINED_NAME, Definition, Description, NameField, routes
-from control.expressions import MAX_LENGTH, RECORD_NAMES, check_filter
+from control.expressions import RECORD_NAMES, check_filter
 from control.problems import Problem
 from control.resources.schemas import SCHEMA_NAME, newest
 from control.shapes import Defined, page_model
