@@ -41,7 +41,7 @@ class ServerLink:
         try:
             await self._loop.run_in_executor(None, lambda: self._client.connect(*self._address, KEEP_ALIVE_S))
             self._client.loop_start()
-            async with asyncio.timeout(TIMEOUT_S):  # not wait_for: in Python 3.11 it may lose a cancellation (gh-86296)
+            async with asyncio.timeout(TIMEOUT_S):
                 await self._connected
         except (OSError, TimeoutError) as error:
             raise LinkError(

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_S: Final = 0.05
+NEVER_READ: Final = -1  # no `data_version`
 BUSY_S: Final = 2.0  # how long SQLite waits for another process's write
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL);
@@ -47,12 +48,12 @@ class EmbeddedCoordination:
         self._elections: list[EmbeddedElection] = []
         self._renewer: asyncio.Task[None] | None = None
         self._own_writes = 0  # `data_version` does not tell of this connection's own writes
-        self._seen_writes: dict[Role, int] = {}
 
     async def connect(self, timeout_s: float) -> None:
         """Open the file, making it if it is not there. Raises: CoordinationError."""
         try:
-            await asyncio.wait_for(self.run(self._open), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.run(self._open)
         except (sqlite3.Error, OSError, TimeoutError) as error:
             raise CoordinationError(
                 f"coordination file {self._file}: {error or 'does not answer'}; see --data"
@@ -82,17 +83,22 @@ class EmbeddedCoordination:
     async def watch(self, role: Role) -> AsyncIterator[Mapping[str, Member]]:
         """The members of a role, at once and after each change."""
         seen: Mapping[str, Member] | None = None
-        version = -1
+        version, own = NEVER_READ, 0
         next_expiry_s = 0.0
         while True:
-            now = await self.run(lambda database: database.execute("PRAGMA data_version").fetchone()[0])
-            if now != version or self._own_writes != self._seen_writes.get(role) or time.monotonic() >= next_expiry_s:
-                version = now
-                self._seen_writes[role] = self._own_writes
-                members, next_expiry_s = await self.run(lambda database: self._members(database, role))
-                if members != seen:
-                    seen = members
-                    yield members
+            try:
+                now = await self.run(lambda database: database.execute("PRAGMA data_version").fetchone()[0])
+                if now == version and own == self._own_writes and time.monotonic() < next_expiry_s:
+                    members = seen
+                else:
+                    version, own = now, self._own_writes
+                    members, next_expiry_s = await self.run(lambda database: self._members(database, role))
+            except sqlite3.Error as error:
+                log.warning("members cannot be read", extra={"role": role.value, "error": str(error)})
+                members, version = seen, NEVER_READ
+            if members is not None and members != seen:
+                seen = members
+                yield members
             await asyncio.sleep(POLL_S)
 
     def elect(self, role: Role, member_id: str) -> "EmbeddedElection":
@@ -208,9 +214,12 @@ class EmbeddedRegistration:
         self.incarnation = await self._service.write(work)
 
     async def update(self, payload: JsonObject) -> None:
-        """Replace the payload."""
+        """Replace the payload; while the file cannot be written it is kept for the next sign of life."""
         self._payload = payload
-        await self.renew()
+        try:
+            await self.renew()
+        except sqlite3.Error as error:
+            log.warning("the entry cannot be updated", extra={"member": self._id, "error": str(error)})
 
     async def renew(self) -> None:
         """Show a sign of life; an entry that has lapsed, or was lost with the file, is made anew."""
@@ -230,12 +239,15 @@ class EmbeddedRegistration:
     async def withdraw(self) -> None:
         """Take the entry away, if it is still this one."""
         self._service.forget(self)
-        await self._service.write(
-            lambda database: database.execute(
-                "DELETE FROM members WHERE cluster = ? AND role = ? AND id = ? AND incarnation = ?",
-                (self._service.cluster, self._role, self._id, self.incarnation),
+        try:
+            await self._service.write(
+                lambda database: database.execute(
+                    "DELETE FROM members WHERE cluster = ? AND role = ? AND id = ? AND incarnation = ?",
+                    (self._service.cluster, self._role, self._id, self.incarnation),
+                )
             )
-        )
+        except sqlite3.Error as error:
+            log.info("the entry ends with its lease", extra={"member": self._id, "error": str(error)})
 
     async def _replaced(self) -> bool:
         """Whether a newer process has entered under this id."""
@@ -256,6 +268,7 @@ class EmbeddedElection:
         self._role = role
         self._id = member_id
         self._leadership: Leadership | None = None
+        self._renewing = asyncio.Lock()
 
     @property
     def leadership(self) -> Leadership | None:
@@ -284,21 +297,26 @@ class EmbeddedElection:
         """Give the lease up."""
         self._service.forget(self)
         held, self._leadership = self._leadership, None
-        if held is not None:
+        if held is None:
+            return
+        try:
             await self._service.write(
                 lambda database: database.execute(
                     "DELETE FROM leaders WHERE cluster = ? AND role = ? AND epoch = ?",
                     (self._service.cluster, self._role, held.epoch),
                 )
             )
+        except sqlite3.Error as error:
+            log.info("the leadership ends with its lease", extra={"epoch": held.epoch, "error": str(error)})
 
     async def renew(self, *, stand: bool = False) -> None:
         """Prolong the lease; with `stand`, take it if it is free."""
-        if self._leadership is None and not stand:
-            return
-        sent_s = time.monotonic()
-        epoch = await self._service.write(lambda database: self._take(database, sent_s))
-        self._leadership = None if epoch is None else Leadership(epoch, sent_s, self._service.session_s)
+        async with self._renewing:  # a second one at once would take the lease of the first for another's
+            if self._leadership is None and not stand:
+                return
+            sent_s = time.monotonic()
+            epoch = await self._service.write(lambda database: self._take(database, sent_s))
+            self._leadership = None if epoch is None else Leadership(epoch, sent_s, self._service.session_s)
 
     async def _free(self) -> bool:
         """Whether nobody holds the lease: looked at without writing, because a standby looks often."""

@@ -256,7 +256,8 @@ class ZooKeeperElection:
             try:
                 if await self._service.run(self._first):
                     return await self._lead()
-                await asyncio.wait_for(self._changed.wait(), self._service.session_s)
+                async with asyncio.timeout(self._service.session_s):
+                    await self._changed.wait()
             except TimeoutError:
                 continue  # look again: a watch may be lost with its session
             except FAILURES as error:

@@ -45,7 +45,8 @@ class SupervisedProcess:
         if process is not None and process.returncode is None:
             process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), STOP_WITHIN_S)
+                async with asyncio.timeout(STOP_WITHIN_S):
+                    await process.wait()
             except TimeoutError:
                 self._tell(f"{self.child.name} does not stop; killing it")
                 process.kill()

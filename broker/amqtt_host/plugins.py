@@ -245,7 +245,8 @@ class AmqttPlugins:
 
     async def _bounded(self, asked: Awaitable[None]) -> None:
         try:
-            await asyncio.wait_for(asked, CLOSE_WITHIN_S)
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await asked
         except TimeoutError:
             log.warning("a plugin does not end in time", extra={"seconds": CLOSE_WITHIN_S})
 

@@ -219,3 +219,26 @@ async def test_leases_do_not_outlive_a_reboot(tmp_path: Path) -> None:
         database.execute("UPDATE members SET until_s = until_s + 1e9")
     async with place.opened() as watcher:
         assert await seen(watcher, Role.OPERATIONS, lambda members: True) == {}
+
+
+async def test_a_file_that_another_process_holds_ends_nobody(tmp_path: Path) -> None:
+    """What cannot be written now is written with the next sign of life; a leader goes on, or knows that it has lost."""
+    place = Place(tmp_path, None)
+    async with place.opened() as one, place.opened() as watcher:
+        entry = await one.register(Role.OPERATIONS, "o1", {"port": 1})
+        election = one.elect(Role.CONTROL, "c1")
+        await asyncio.wait_for(election.wait_elected(), WAIT_S)
+        holder = sqlite3.connect(tmp_path / "coordination.sqlite", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        await entry.update({"port": 2})  # waits as long as SQLite waits, and gives up
+        assert (await seen(watcher, Role.OPERATIONS, lambda members: True)).get(
+            "o1", Member("", 0, {"port": 1})
+        ).payload["port"] == 1
+        holder.rollback()
+        holder.close()
+        members = await seen(
+            watcher, Role.OPERATIONS, lambda members: "o1" in members and members["o1"].payload["port"] == 2
+        )
+        assert members["o1"].payload == {"port": 2}
+        again = await asyncio.wait_for(election.wait_elected(), WAIT_S)
+        assert again.standing(time.monotonic()) is Standing.HELD
