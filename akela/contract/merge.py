@@ -27,6 +27,7 @@ class Layer:
     name: str
     weight: int
     data: Mapping[str, Any]
+    appends: bool = True  # False: its arrays replace also where the field's strategy is to append
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,12 @@ def merge(schema: ParsedSchema, layers: Sequence[Layer]) -> Merged:
         problems = schema.validate(layer.data, partial=True)
         if problems:
             raise MergeError(f"{problems[0].reason} (layer {layer.name})", key=problems[0].path)
-        work.layer = layer.name
+        work.layer, work.appends = layer.name, layer.appends
         value = work.record(schema.root, value, layer.data, "")
     problems = schema.validate(value)
     if problems:
         raise MergeError(problems[0].reason, key=problems[0].path)
-    pruned = _pruned(schema.root, value)
-    return Merged(pruned, work.origin)
+    return Merged(pruned(schema.root, value), work.origin)
 
 
 class _Merge:
@@ -65,6 +65,7 @@ class _Merge:
 
     def __init__(self) -> None:
         self.layer = DEFAULTS
+        self.appends = True
         self.origin: dict[str, str] = {}
 
     def mark(self, value: Any, path: str, layer: str) -> None:
@@ -85,14 +86,14 @@ class _Merge:
         return result
 
     def _field(self, field: Field, base: Any, over: Any, path: str) -> Any:
-        if field.append and isinstance(base, list) and isinstance(over, list):
+        if field.append and self.appends and isinstance(base, list) and isinstance(over, list):
             below = self.origin.get(path)
             self.origin[path] = f"{below}+{self.layer}" if below and base and below != self.layer else self.layer
             return base + over
         return self._value(field.type, base, over, path)
 
     def _value(self, node: Type, base: Any, over: Any, path: str) -> Any:
-        match _structure(node), over:
+        match structure(node), over:
             case Record() as record, Mapping():
                 if not isinstance(base, Mapping):
                     base = default_of(record)
@@ -117,7 +118,7 @@ class _Merge:
         return result
 
 
-def _structure(node: Type) -> Type:
+def structure(node: Type) -> Type:
     """The record or map inside an optional type; a union of several such has no merge, its value is replaced."""
     if isinstance(node, Union):
         inner = [branch for branch in node.branches if isinstance(branch, Record | MapOf)]
@@ -125,14 +126,14 @@ def _structure(node: Type) -> Type:
     return node
 
 
-def _pruned(node: Type, value: Any) -> Any:
+def pruned(node: Type, value: Any) -> Any:
     """`value` without the optional fields that are null."""
-    match _structure(node), value:
+    match structure(node), value:
         case Record() as record, Mapping():
             kept = {name: item for name, item in value.items() if item is not None or not record.fields[name].optional}
-            return {name: _pruned(record.fields[name].type, item) for name, item in kept.items()}
+            return {name: pruned(record.fields[name].type, item) for name, item in kept.items()}
         case MapOf(values), Mapping():
-            return {key: _pruned(values, item) for key, item in value.items()}
+            return {key: pruned(values, item) for key, item in value.items()}
         case Array(items), list():
-            return [_pruned(items, item) for item in value]
+            return [pruned(items, item) for item in value]
     return value
