@@ -29,6 +29,7 @@ from control.resources import (
     transfer,
     types,
     users,
+    values,
     versions,
 )
 from control.route import operation_id
@@ -46,6 +47,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     groups.router,
     configurations.router,
     versions.router,
+    values.leases_router,
+    values.router,
     endpoints.router,
     provisioning.router,
     topics.router,

@@ -24,6 +24,7 @@ from akela.documents.model import DatabaseError
 from akela.errors import ServerError
 from akela.http_server import HttpServer
 from akela.lifecycle import Stopper
+from control import lease_ends
 from control.api import api
 from control.core import Core
 from control.events import ChangeEvents
@@ -138,7 +139,13 @@ class ControlServer:
             self._follow_operations()
             await self._announce()
             upkeep = asyncio.create_task(
-                Upkeep(changes, timedelta(days=self._settings.audit_days), self._operations, self._repaired).run()
+                Upkeep(
+                    changes,
+                    timedelta(days=self._settings.audit_days),
+                    self._operations,
+                    self._repaired,
+                    self._end_leases,
+                ).run()
             )
             try:
                 await election.wait_lost()
@@ -174,6 +181,9 @@ class ControlServer:
         """Writes that the database had interrupted have got their end."""
         self._core.remembered.forget_all()
         self._events.ring()
+
+    def _end_leases(self) -> None:
+        lease_ends.look(self._core)
 
     def _operations(self) -> Mapping[str, Member]:
         return self._core.members.get(Role.OPERATIONS, {})

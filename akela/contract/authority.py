@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from akela.contract.avro import ParsedSchema, check
 from akela.contract.avro_types import Authority, MapOf, Record, Type
@@ -35,7 +35,7 @@ from akela.contract.errors import ContractError
 from akela.contract.merge import Layer, pruned, structure
 
 DEVICE: Final = "device"  # name of the layer that accepted values make
-DEVICE_WEIGHT: Final = 2**31 + 2  # above every other layer's
+DEVICE_WEIGHT: Final = 2**31 + 2  # above every other layer's (`akela.layering`)
 
 Configuration = Mapping[str, Any]
 
@@ -131,10 +131,26 @@ def device_layer(values: Sequence[DeviceValue]) -> Layer:
     return Layer(DEVICE, DEVICE_WEIGHT, data, appends=False)
 
 
-def leaf_at(schema: ParsedSchema, path: str) -> Authority | None:
-    """The authority over the leaf at `path`; None where the schema has no such leaf."""
-    found = _find(schema, path)
-    return None if found is None else found[1]
+class Leaf(NamedTuple):
+    """A leaf of a schema."""
+
+    type: Type
+    authority: Authority
+    appends: bool  # layers add to its array
+
+
+def leaf_at(schema: ParsedSchema, path: str) -> Leaf | None:
+    """The leaf at `path` (a JSON Pointer); None where the schema has none. Raises: PayloadError for text that is no path."""
+    node: Type = _root(schema)
+    authority, appends = Authority.SERVER, False
+    for part in parts_of(path):
+        inner = structure(node)
+        if not isinstance(inner, Record | MapOf) or (isinstance(inner, Record) and part not in inner.fields):
+            return None
+        appends = isinstance(inner, Record) and inner.fields[part].append
+        node, own = _child(inner, part, (part,))
+        authority = own or authority
+    return None if isinstance(structure(node), Record | MapOf) else Leaf(node, authority, appends)
 
 
 _STANDS: Final = frozenset({Authority.DEVICE, Authority.LAST})
@@ -142,7 +158,7 @@ _PROPOSES: Final = frozenset({Authority.HOLD})
 
 
 @dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Said:
     """A leaf that a report names; `value` None takes back."""
 
     parts: Parts
@@ -161,7 +177,7 @@ class _Judging:
         self._until = until
         self._now = now
 
-    def rule(self, leaf: _Leaf) -> None:
+    def rule(self, leaf: _Said) -> None:
         path = pointer(leaf.parts)
         if leaf.value is None:
             self._withdraw(path)
@@ -203,10 +219,10 @@ def _gone(
     """Why a value stands no more, or None."""
     if value.until is not None and value.until <= now:
         return Verdict.EXPIRED
-    found = _find(schema, value.path)
-    if found is None or found[1] not in allowed or check(found[0], value.value, ""):
+    leaf = leaf_at(schema, value.path)
+    if leaf is None or leaf.authority not in allowed or check(leaf.type, value.value, ""):
         return Verdict.DROPPED
-    overtaken = found[1] is Authority.LAST and not same(_at(below, parts_of(value.path)), value.below)
+    overtaken = leaf.authority is Authority.LAST and not same(_at(below, parts_of(value.path)), value.below)
     return Verdict.DROPPED if overtaken else None
 
 
@@ -216,11 +232,11 @@ def _root(schema: ParsedSchema) -> Record:
     return schema.root
 
 
-def _leaves(node: Type, value: Any, parts: Parts, authority: Authority) -> Iterator[_Leaf]:
+def _leaves(node: Type, value: Any, parts: Parts, authority: Authority) -> Iterator[_Said]:
     """The leaves of a report, checked. Raises: ContractError (422) naming the first that the schema does not have or allow."""
     inner = structure(node)
     if value is None:
-        yield _Leaf(parts, authority, None)
+        yield _Said(parts, authority, None)
     elif isinstance(inner, Record | MapOf) and isinstance(value, Mapping):
         for name, item in value.items():
             kind, own = _child(inner, name, (*parts, name))
@@ -229,7 +245,7 @@ def _leaves(node: Type, value: Any, parts: Parts, authority: Authority) -> Itera
         found = check(node, value, pointer(parts))
         if found:
             raise ContractError(found[0].reason, code=Code.UNPROCESSABLE, key=found[0].path)
-        yield _Leaf(parts, authority, pruned(node, value))
+        yield _Said(parts, authority, pruned(node, value))
 
 
 def _child(node: Record | MapOf, name: str, parts: Parts) -> tuple[Type, Authority | None]:
@@ -244,19 +260,6 @@ def _child(node: Record | MapOf, name: str, parts: Parts) -> tuple[Type, Authori
         reason = f"unknown field; {node.name} has: {allowed}"
         raise ContractError(reason, code=Code.UNPROCESSABLE, key=pointer(parts))
     return field.type, field.authority
-
-
-def _find(schema: ParsedSchema, path: str) -> tuple[Type, Authority] | None:
-    """Type and authority of the leaf at `path`; None where there is none."""
-    node: Type = _root(schema)
-    authority = Authority.SERVER
-    for part in parts_of(path):
-        inner = structure(node)
-        if not isinstance(inner, Record | MapOf) or (isinstance(inner, Record) and part not in inner.fields):
-            return None
-        node, own = _child(inner, part, (part,))
-        authority = own or authority
-    return None if isinstance(structure(node), Record | MapOf) else (node, authority)
 
 
 def _at(value: Any, parts: Parts) -> Any:

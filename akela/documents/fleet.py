@@ -82,6 +82,7 @@ class Configuration(Managed):
             "app",
             "scope",
             "target",
+            "lease_end",
             ("app", "key"),
             ("app", "scope", "key"),
             ("app", "target", "key"),
@@ -99,6 +100,8 @@ class Configuration(Managed):
     active = me.IntField()  # number of the active version; null: none is
     draft = PlainField()  # {"version", "body", "by", "changed"}, or null
     last = me.IntField(required=True)  # highest number given
+    leases = me.ListField(PlainField())  # {"path", "until"}: what leaves the active version by itself
+    lease_end = me.DateTimeField()  # of the first of them
     by = me.StringField(required=True)  # who made the active version
     changed = me.DateTimeField(required=True)
 
@@ -123,7 +126,8 @@ class ConfigurationVersion(Managed):
 class Endpoint(Managed):
     """An endpoint.
 
-    Control owns `tenant`, `credentials`, `revoked`, `server_profile`, `owner`, `retry`; the rest Operations servers write, outside the log.
+    Control owns `tenant`, `credentials`, `revoked`, `server_profile`, `owner`, `retry`, `decided`; the rest Operations
+    servers write, outside the log.
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -150,6 +154,9 @@ class Endpoint(Managed):
     server_profile = PlainField()
     owner = me.StringField()  # name of one of the application's owners; null: nobody's
     retry = me.IntField()  # grows whenever an operator asks to try a held configuration again
+    decided = PlainField()  # {id: accepted, rejected or cleared}: what operators said of values that the device set
+    device = PlainField()  # values that the device set (`akela.contract.device_values`)
+    held_values = PlainField()  # values that it proposes
     presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
     profile = PlainField()
     profile_id = me.StringField()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from akela.contract.authority import NOTHING, DeviceState, Verdict, device_layer, judge, leaf_at, standing
 from akela.contract.avro import parse_schema
-from akela.contract.avro_types import Authority
 from akela.contract.codes import Code
 from akela.contract.device_values import MAX_VALUES, ValuesReport, from_stored, next_end, parts_of, pointer
 from akela.contract.errors import ContractError, PayloadError, SchemaError
@@ -89,7 +88,14 @@ def test_what_is_below_a_field_inherits_its_authority() -> None:
     result = judged({"net": {"port": 1, "host": "h", "note": "n"}})
     assert verdicts(result) == {"/net/port": "rejected", "/net/host": "accepted", "/net/note": "held"}
     assert effective(result.state)["net"] == {"port": 0, "host": "h", "note": ""}
-    assert (leaf_at(SCHEMA, "/net/note"), leaf_at(SCHEMA, "/silent")) == (Authority.HOLD, Authority.SERVER)
+    for path, authority, appends in (
+        ("/net/note", "hold", False),
+        ("/silent", "server", False),
+        ("/list", "device", True),
+    ):
+        leaf = leaf_at(SCHEMA, path)
+        assert leaf is not None
+        assert (leaf.authority, leaf.appends) == (authority, appends)
     assert (leaf_at(SCHEMA, "/net"), leaf_at(SCHEMA, "/nothing")) == (None, None)
 
 
