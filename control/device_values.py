@@ -106,6 +106,8 @@ def _decide(core: Core, caller: Caller, endpoint: Content, fresh: dict[str, Verd
     known = {item.id for item in (*state.values, *state.proposals)}
     before = endpoint.get("decided") or {}
     decided = {key: str(verdict) for key, verdict in (before | fresh).items() if key in known}
+    if decided == before:
+        return
     names = ("_id", "app", "ep", "tenant", "registered_at", "how")
     after = {name: endpoint.get(name) for name in names} | {"decided": decided}
     core.put(caller, "endpoint", after, endpoint, endpoint["app"])

@@ -100,7 +100,7 @@ class World:
             "groups": {"name": "g1"}, "topics": {"name": "t1"}, "sinks": {"name": "k1"}, "owners": {"name": "o1"},
             "verifiers": {"name": "v1"}, "streams": {"name": "s1", "stream": "readings"},
             "schemas": {"kind": "config", "name": "default", "version": "1"},
-            "configurations": {"scope": "all", "target": "-", "number": "3"},
+            "configurations": {"scope": "all", "target": "-", "number": "3", "ep": "e1"},
             "endpoints": {"ep": "e1", "number": self.credential}, "claim-secrets": {"claim": self.claim},
         }.get(resource, {})  # fmt: skip
 
@@ -128,6 +128,7 @@ class World:
             "/endpoints": {"id": fresh_name},
             "/endpoint-batches": {"items": [{"id": fresh_name}]},
             "/configurations/{scope}/{target}/versions": {"data": {"n": 5}},
+            "/configurations/endpoint/{ep}/leases": {"path": "/n", "until": 60},
         }
         changes: dict[str, Any] = {
             "/me/password": {"present": PASSWORD, "new": PASSWORD},
