@@ -6,6 +6,7 @@ The change log names the document (`target`) and carries its content after the c
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from akela.documents.applying import ENDPOINT_FIELDS
 from akela.membership import Group
 from broker import Reason, Session
 from operations.attached import Attached
@@ -109,7 +110,9 @@ class AppliedChanges:
         if change["op"] == "many":
             return  # made where there were none: nobody of them is attached
         seq, document = change["_id"], None if change["op"] == "delete" else change["after"]
-        self._recent.put(change["target"], (seq, document))
+        before = self._recent.get(change["target"])
+        known = before[1] if before is not None and before[1] is not None else NOTHING
+        self._recent.put(change["target"], (seq, None if document is None else {**known, **_owned(document)}))
         self.endpoint_is(change["target"], document, seq)
 
     def endpoint_is(self, key: str, document: Change | None, rev: int | None = None) -> None:
@@ -133,11 +136,14 @@ class AppliedChanges:
             self._facts(endpoint, document, document.get("rev", 0) if rev is None else rev)
 
     def _facts(self, endpoint: Endpoint, document: Change, rev: int) -> None:
-        """Take what Control says of the endpoint, unless it is older than what is known."""
+        """Take what Control says of the endpoint, unless it is older than what is known; a field that is left out did not change."""
         if rev < endpoint.rev:
             return
         endpoint.rev = rev
-        facts = (document.get("owner"), document.get("server_profile") or NOTHING)
+        facts = (
+            document.get("owner", endpoint.owner),
+            document.get("server_profile", endpoint.server_profile) or NOTHING,
+        )
         if facts != (endpoint.owner, endpoint.server_profile):
             endpoint.owner, endpoint.server_profile = facts
             self._convergence.said(endpoint)
@@ -153,6 +159,11 @@ class AppliedChanges:
     def _end(self, concerned: Callable[[object], bool]) -> None:
         for session in [session for session in self._sessions() if concerned(session.principal)]:
             session.disconnect(Reason.NOT_AUTHORIZED, "no longer authorized")
+
+
+def _owned(document: Change) -> Change:
+    """Of a changed endpoint what Control owns."""
+    return {name: document[name] for name in ENDPOINT_FIELDS if name in document}
 
 
 def _asked(group: Group) -> str:
