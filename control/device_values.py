@@ -7,7 +7,8 @@ of the endpoint's layer. Doing the same again completes what was interrupted in 
 from typing import Any
 
 from akela.contract.authority import NOTHING, DeviceState, Verdict, leaf_at, standing
-from akela.contract.device_values import DeviceValue, from_stored, is_within, parts_of
+from akela.contract.authority import stored_state as contract_state
+from akela.contract.device_values import DeviceValue, is_within, parts_of
 from akela.documents import model
 from akela.documents.model import Content
 from control import layers
@@ -19,7 +20,7 @@ from control.registry import config_schema
 
 def stored_state(endpoint: Content) -> DeviceState:
     """What is stored of an endpoint's values and proposals."""
-    return DeviceState(from_stored(endpoint.get("device")), from_stored(endpoint.get("held_values")))
+    return contract_state(endpoint.get("device"), endpoint.get("held_values"))
 
 
 def present_state(endpoint: Content) -> DeviceState:

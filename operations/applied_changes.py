@@ -143,9 +143,10 @@ class AppliedChanges:
         facts = (
             document.get("owner", endpoint.owner),
             document.get("server_profile", endpoint.server_profile) or NOTHING,
+            document.get("decided", endpoint.decided) or NOTHING,
         )
-        if facts != (endpoint.owner, endpoint.server_profile):
-            endpoint.owner, endpoint.server_profile = facts
+        if facts != (endpoint.owner, endpoint.server_profile, endpoint.decided):
+            endpoint.owner, endpoint.server_profile, endpoint.decided = facts
             self._convergence.said(endpoint)
 
     def _token(self, change: Change) -> None:

@@ -162,7 +162,7 @@ class Convergence:
 
     def _bring_cohort(self, cohort: Cohort) -> Iterator[None]:
         target = self._configurations.of(cohort)
-        if target is not None and target.id != cohort.brought:
+        if target is not None and (target.id != cohort.brought or cohort.device):  # one that hides a value may end it
             cohort.brought = target.id
             for endpoint in tuple(cohort.members):
                 self._bring(endpoint)

@@ -11,11 +11,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from akela.contract.authority import own_layer
 from akela.contract.canonical import config_id
 from akela.contract.delta import choose
 from akela.contract.errors import ContractError
 from akela.contract.merge import Layer, merge
-from akela.layering import DEVICE_WEIGHT, ordered_layers
+from akela.layering import ordered_layers
 from operations.catalog import ActiveLayer, Catalog, Entry, Schema
 from operations.cohorts import EVERYBODY, Cohort
 
@@ -95,6 +96,12 @@ class Configurations:
             cohort.edition = edition
         return cohort.target
 
+    def below(self, cohort: Cohort) -> Mapping[str, Any] | None:
+        """The same without what the cohort's endpoints set by themselves."""
+        entry = self._catalog.entry(cohort.app)
+        found = None if entry is None else self._result(entry, cohort, device=False)
+        return None if found is None else found.value
+
     def reloaded(self, position: int) -> None:
         """The catalog was read anew, and stands for this place in the log."""
         self._results.clear()
@@ -113,7 +120,7 @@ class Configurations:
             self._deltas.put(key, known)
         return known[1]
 
-    def _result(self, entry: Entry, cohort: Cohort) -> Effective | None:
+    def _result(self, entry: Entry, cohort: Cohort, *, device: bool = True) -> Effective | None:
         schema = entry.schema("config")
         if schema is None:
             return None
@@ -122,11 +129,14 @@ class Configurations:
         bodies = {place: layer.body for place, layer in found_layers.items()}
         weights = {name: group.weight for name in key.groups if (group := entry.by_name.get(name)) is not None}
         layers = list(ordered_layers(bodies, weights, key.groups, key.owner, key.ep or ""))
-        if cohort.device is not None:
-            layers.append(Layer("device", DEVICE_WEIGHT, cohort.device))
+        device_id = None
+        if device and cohort.device:
+            device_id = key.device
+            below = self._result(entry, cohort, device=False)
+            layers += [] if below is None else own_layer(schema.parsed, below.value, cohort.device)
         stamps = tuple(layer.stamp for layer in found_layers.values())
         order = tuple((layer.name, layer.weight) for layer in layers)
-        known_as = (cohort.app, schema.version, key.device, order, stamps)
+        known_as = (cohort.app, schema.version, device_id, order, stamps)
         found = self._results.get(known_as)
         if found is None:
             found = self._compute(cohort.app, schema, layers)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from akela.contract.authority import device_id, stored_state
 from akela.contract.topics import EndpointId, app_token
 from broker import Reason, Refused
 from operations.catalog import Application
@@ -119,6 +120,7 @@ def _endpoint(
         entry = config.get(state)
         return entry["id"] if entry else None
 
+    state = stored_state(document.get("device"), document.get("held_values"))
     ledger = Ledger(held("assigned"), held("sent"), held("applied"), held("refused"))
     return Endpoint(
         app=app_token(application.token),
@@ -137,4 +139,7 @@ def _endpoint(
         groups=tuple(document.get("groups") or ()),
         group_errors=document.get("group_errors") or NOTHING,
         holds=ledger.applied,
+        device=state,
+        device_id=device_id(state),
+        decided=document.get("decided") or NOTHING,
     )

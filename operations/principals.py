@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from akela.contract.authority import NOTHING as NOTHING_SET
+from akela.contract.authority import DeviceState
 from akela.contract.topics import AppToken, EndpointId
 from broker import Session
 from operations.cohorts import Cohort
@@ -44,8 +46,9 @@ class Endpoint:
     groups: tuple[str, ...] = ()  # by name, without `all`; shared with all that have the same
     group_errors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     cohort: Cohort | None = None  # with whom it shares its configuration, while it is attached
-    device: Mapping[str, Any] | None = None  # the layer of values that it set itself, and that layer's id
-    device_id: str | None = None
+    device: DeviceState = NOTHING_SET  # what it set and proposes by itself
+    device_id: str | None = None  # of the values that it set: equal for endpoints that set the same
+    decided: Mapping[str, str] = field(default_factory=lambda: NOTHING)  # operators' verdicts on these, by id
     session: Session | None = None
     said_hello: bool = False
     holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger

@@ -35,6 +35,7 @@ from operations.plugins.data import DataPlane
 from operations.plugins.hello import HelloPlane
 from operations.plugins.profile import ProfilePlane
 from operations.plugins.registration import RegistrationPlane
+from operations.plugins.values import ValuesPlane
 from operations.records import RecordWriter
 from operations.reloading import Reloading
 from operations.settings import OperationsSettings
@@ -64,10 +65,12 @@ class OperationsServer:
         self._writer = EndpointWriter(self._store)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations)
+        self._values = ValuesPlane(self._downlink, self._writer, self._catalog, self._configurations, self._attached)
+        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, self._values)
         self._convergence = Convergence(
             self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane.bring
         )
+        self._values.cohorts, self._values.bring = self._convergence.cohorts, self._plane.bring
         changes = AppliedChanges(self._catalog, self._configurations, self._convergence, self._attached, self._sessions)
         self._attached.attend(changes)
         self._attached.attend(self._convergence)
@@ -96,12 +99,13 @@ class OperationsServer:
 
     def _engine(self) -> Broker:
         settings = self._settings
-        names = ("hello", "registration", "profile", "configuration", "data")
+        names = ("hello", "registration", "profile", "configuration", "values", "data")
         planes = (
             HelloPlane(self._downlink, self._writer, self._attached, self._convergence, names, settings.max_payload),
             RegistrationPlane(self._downlink, self._writer),
             ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence),
             self._plane,
+            self._values,
             DataPlane(self._downlink, self._records, self._catalog),
         )
         gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
@@ -180,6 +184,7 @@ class OperationsServer:
             await self._registration.withdraw()
         await self._broker.stop(drain_s=DRAIN_S)
         await self._feed.stop()
+        self._values.stop()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()

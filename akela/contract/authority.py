@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from akela.contract.avro import ParsedSchema, check
 from akela.contract.avro_types import Authority, MapOf, Record, Type
+from akela.contract.canonical import config_id
 from akela.contract.codes import Code
 from akela.contract.delta import same
 from akela.contract.device_values import (
@@ -26,6 +27,7 @@ from akela.contract.device_values import (
     Parts,
     ValuesReport,
     check_bounds,
+    from_stored,
     is_within,
     made,
     parts_of,
@@ -75,6 +77,16 @@ class DeviceState:
 
 
 NOTHING: Final = DeviceState()
+
+
+def stored_state(device: Iterable[Mapping[str, Any]] | None, held: Iterable[Mapping[str, Any]] | None) -> DeviceState:
+    """What the stored values and proposals make; the same object for all who have none."""
+    return DeviceState(from_stored(device), from_stored(held)) if device or held else NOTHING
+
+
+def device_id(state: DeviceState) -> str | None:
+    """An id of the values that is equal for equal ones; None: no values."""
+    return config_id({value.path: [value.value, value.below] for value in state.values}) if state.values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,12 @@ def device_layer(values: Sequence[DeviceValue]) -> Layer:
             inner = inner.setdefault(part, {})
         inner[last] = value.value
     return Layer(DEVICE, DEVICE_WEIGHT, data, appends=False)
+
+
+def own_layer(schema: ParsedSchema, below: Configuration, values: Sequence[DeviceValue]) -> list[Layer]:
+    """The layer of those values that the schema and the layers below still allow; leases are not looked at."""
+    stand = [value for value in values if _gone(schema, below, value, _STANDS, value.at) is None]
+    return [device_layer(stand)] if stand else []
 
 
 class Leaf(NamedTuple):

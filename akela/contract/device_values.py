@@ -111,6 +111,12 @@ class ValuesReport:
         said = body.get("until")
         return cls(values, None if said is None else lease_end(said, now))
 
+    @staticmethod
+    def to_json(values: Mapping[str, Any], until: float | datetime | None) -> dict[str, Any]:
+        """The body. `until`: seconds from when the server hears it, or a time with its zone."""
+        said = until.astimezone(UTC).isoformat() if isinstance(until, datetime) else until
+        return {"values": dict(values)} | ({} if said is None else {"until": said})
+
 
 def lease_end(said: object, now: datetime) -> datetime:
     """The time that `until` means: seconds from `now`, or ISO 8601. Raises: PayloadError (422)."""

@@ -20,6 +20,7 @@ from operations.downlink import Downlink
 from operations.effective import Configurations, Effective
 from operations.endpoint_writer import EndpointWriter
 from operations.planes import when_durable
+from operations.plugins.values import ValuesPlane
 from operations.principals import Endpoint
 
 
@@ -39,7 +40,10 @@ class ConfigurationPlane:
     name = "configuration"
     requests: tuple[type[Up], ...] = (ConfigGet, ConfigApplied)
 
-    def __init__(self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations) -> None:
+    def __init__(
+        self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations, values: ValuesPlane
+    ) -> None:
+        self._values = values
         self._downlink = downlink
         self._writer = writer
         self._configurations = configurations
@@ -48,7 +52,7 @@ class ConfigurationPlane:
         """Serve one request of this plane."""
         if isinstance(request, ConfigGet):
             return self._get(endpoint, request)
-        return self._report(endpoint, AppliedReport.from_json(decode_json(payload)), ticket)
+        return self._report(endpoint, decode_json(payload), ticket)
 
     def on_delivered(self, session: Session, tag: object) -> None:
         """The endpoint has acknowledged a push."""
@@ -64,6 +68,8 @@ class ConfigurationPlane:
 
     def bring(self, endpoint: Endpoint) -> None:
         """Send the endpoint its configuration if it lacks it, and note in the ledger what it should have."""
+        if endpoint.device:
+            self._values.settle(endpoint)
         target = self._target(endpoint)
         if target is None or endpoint.session is None:
             return
@@ -99,7 +105,8 @@ class ConfigurationPlane:
         self._downlink.answer(endpoint, request.rid, Code.OK, body)
         return True
 
-    def _report(self, endpoint: Endpoint, report: AppliedReport, ticket: int) -> bool:
+    def _report(self, endpoint: Endpoint, body: Any, ticket: int) -> bool:
+        report = AppliedReport.from_json(body)
         if report.id != endpoint.ledger.assigned:
             raise ContractError(
                 f"configuration {report.id} is not the assigned one ({endpoint.ledger.assigned})",
@@ -118,8 +125,10 @@ class ConfigurationPlane:
         fields: dict[str, Any] = {f"config.{state}": {"id": report.id, "at": self._writer.moment(), **more}}
         if state == "applied":
             fields["config.refused"] = None
-        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, _nothing, self._refuser(endpoint)))
         self._observe(endpoint, state, report.id, more)
+        set_by_device, then = self._values.applied(endpoint, body)
+        fields |= set_by_device
+        self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, then, self._refuser(endpoint)))
         return False
 
     def _refuser(self, endpoint: Endpoint) -> Callable[[ContractError], None]:
@@ -131,7 +140,3 @@ class ConfigurationPlane:
 
     def _observe(self, endpoint: Endpoint, state: str, number: str, more: Mapping[str, Any]) -> None:
         self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})
-
-
-def _nothing() -> None:
-    """A report that is stored needs no answer but its acknowledgement."""
