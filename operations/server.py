@@ -64,9 +64,9 @@ class OperationsServer:
         self._writer = EndpointWriter(self._store)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations)
+        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, settings.retry_policy)
         self._convergence = Convergence(
-            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane.bring
+            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane
         )
         changes = AppliedChanges(self._catalog, self._configurations, self._convergence, self._attached, self._sessions)
         self._attached.attend(changes)
@@ -180,6 +180,7 @@ class OperationsServer:
             await self._registration.withdraw()
         await self._broker.stop(drain_s=DRAIN_S)
         await self._feed.stop()
+        self._plane.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()
