@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from akela.contract.avro import ParsedSchema
 from akela.contract.canonical import config_id
 from akela.contract.codes import Code
 from akela.contract.delta import apply
@@ -32,7 +33,8 @@ class ProfilePlane:
     def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
         """Store the profile and the groups that it makes, in one write; the acknowledgement and what follows come after it."""
         assert isinstance(request, Profile)
-        profile = self._checked(endpoint, decode_payload(payload), patch=request.patch)
+        value = decode_payload(payload, lambda number: self._schema_of(endpoint, number))
+        profile = self._checked(endpoint, value, patch=request.patch)
         number = config_id(profile)
 
         def accepted() -> None:
@@ -48,6 +50,12 @@ class ProfilePlane:
         fields = {"profile": profile, "profile_id": number, "profile_seen": seen, **self._convergence.judge(endpoint)}
         self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, accepted, never))
         return False
+
+    def _schema_of(self, endpoint: Endpoint, fingerprint: int) -> ParsedSchema | None:
+        """The version of the profile schema that an Avro payload is in."""
+        entry = self._catalog.entry(endpoint.app)
+        versions = {} if entry is None else entry.schemas.get(("profile", "default"), {})
+        return next((known.parsed for known in versions.values() if known.parsed.fingerprint == fingerprint), None)
 
     def _checked(self, endpoint: Endpoint, value: object, *, patch: bool) -> Mapping[str, Any]:
         whole = apply(endpoint.profile, value) if patch else value
