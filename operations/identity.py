@@ -124,6 +124,7 @@ def _endpoint(
         ledger=ledger,
         profile=document.get("profile") or NOTHING,
         profile_id=document.get("profile_id"),
+        profile_at=(document.get("profile_seen") or NOTHING).get("at"),
         server_profile=document.get("server_profile") or NOTHING,
         owner=document.get("owner"),
         retry=document.get("retry") or 0,

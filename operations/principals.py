@@ -27,6 +27,7 @@ class Endpoint:
     ledger: Ledger = field(default_factory=Ledger)
     profile_id: str | None = None  # id of the stored profile's canonical form
     profile: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    profile_at: datetime | None = None  # when the profile that was read was taken
     server_profile: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     owner: str | None = None
     retry: int = 0  # the last request of an operator to try again
