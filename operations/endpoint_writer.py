@@ -6,6 +6,7 @@ passes `on_written`.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from akela.documents.store import StoreError
@@ -29,12 +30,19 @@ class EndpointWriter:
 
     def __init__(self, store: EndpointStore) -> None:
         self._store = store
+        self._moment: datetime | None = None
         self._commit: GroupCommit[Update] = GroupCommit("endpoints", self._write, retriable=StoreError)
 
     @property
     def failing(self) -> bool:
         """The database refuses at the moment; what is set waits."""
         return self._commit.failing
+
+    def moment(self) -> datetime:
+        """The present time, the same for all that goes out in one write: endpoints that get equal values share a statement."""
+        if self._moment is None:
+            self._moment = datetime.now(UTC)
+        return self._moment
 
     def set(self, key: str, fields: Mapping[str, Any], on_written: Callable[[bool], None] | None = None) -> None:
         """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable."""
@@ -47,6 +55,7 @@ class EndpointWriter:
             log.error("endpoints' fields left unwritten", extra={"updates": left})
 
     async def _write(self, batch: Sequence[Update]) -> None:
+        self._moment = None
         merged: dict[str, dict[str, Any]] = {}
         for key, fields in batch:
             merged.setdefault(key, {}).update(fields)
