@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from akela.documents import history, members, model
@@ -101,7 +100,7 @@ class Evaluator:
         counts = _counts(state)
         started_s = saved_s = time.monotonic()
         before = counts.done
-        for batch in self._batches(app, state["cursor"], filters):
+        for batch in members.batches_behind(app, state["cursor"], self._batch, filters.wanted):
             bring(app, filters, batch, counts)
             state |= {"done": counts.done, "written": counts.written, "cursor": batch[-1]["ep"]}
             if time.monotonic() - saved_s >= SAVE_EVERY_S:
@@ -137,14 +136,6 @@ class Evaluator:
         state["counts"] = counts.rows(filters.weights)
         if not members.save_evaluation(state):
             raise SupersededError
-
-    def _batches(self, app: str, after: str | None, filters: Filters) -> Iterator[list[Content]]:
-        """All endpoints behind `after`; the next batch is read while this one is worked on."""
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(members.batch, app, after, self._batch, filters.wanted)
-            while batch := ahead.result():
-                ahead = reader.submit(members.batch, app, batch[-1]["ep"], self._batch, filters.wanted)
-                yield batch
 
 
 def due() -> Iterator[str]:

@@ -36,6 +36,11 @@ class Filters:
         weights = {document["name"]: int(document["weight"]) for document in documents}
         return cls(digest_of(documents), weights, groups, members.projection(groups.uses))
 
+    def membership_of(self, endpoint: Content) -> Content:
+        """`groups`, and `group_errors` if there are any, of an endpoint that is about to be stored."""
+        found = self.groups.of(subject(endpoint))
+        return {"groups": list(found.groups)} | ({"group_errors": dict(found.errors)} if found.errors else {})
+
 
 @dataclass(slots=True)
 class Counts:
@@ -83,10 +88,11 @@ def digest_of(documents: Iterable[Content]) -> str:
     return hashlib.sha256(canonical_json(rows)).hexdigest()
 
 
-def membership_of(app: str, endpoint: Content) -> Content:
-    """`groups`, and `group_errors` if there are any, of an endpoint that is about to be stored."""
-    found = COMPILED.of(app).groups.of(subject(endpoint))
-    return {"groups": list(found.groups)} | ({"group_errors": dict(found.errors)} if found.errors else {})
+def settle(app: str, filters: Filters, eps: Sequence[str]) -> None:
+    """Endpoints were stored with groups by `filters`: bring them, if a filter was changed meanwhile."""
+    present = COMPILED.of(app)
+    if present.digest != filters.digest:
+        bring(app, present, members.these(app, eps, present.wanted), Counts())
 
 
 def refresh(app: str, ep: str) -> None:

@@ -1,6 +1,7 @@
 """Stored endpoints as the evaluation of groups reads and writes them: in batches by id, only what filters look at, only what differs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
@@ -9,7 +10,16 @@ from akela.documents.base import Content
 from akela.documents.definitions import Group
 from akela.documents.fleet import Endpoint, Evaluation
 
-STORED_AS: Final = {"profile": "profile", "server": "server_profile", "ep": "ep", "owner": "owner", "versions": "versions"}
+STORED_AS: Final = {
+    "profile": "profile",
+    "server": "server_profile",
+    "ep": "ep",
+    "owner": "owner",
+    "versions": "versions",
+}
+
+
+Stages = list[Mapping[str, Any]]
 
 
 def groups_of(app: str) -> list[Content]:
@@ -23,6 +33,14 @@ def filters() -> Iterator[Content]:
     yield from Group.collection().find({}, {"app": 1, "name": 1, "filter": 1})
 
 
+def members_of(group: str | None) -> Content:
+    """The condition that stored endpoints are in `group`; of nobody in particular for None and `all`.
+
+    `$in` because the embedded database compares an indexed array as a whole (docs/decisions/0065).
+    """
+    return {} if group in (None, "all") else {"groups": {"$in": [group]}}
+
+
 def projection(variables: Iterable[str]) -> Mapping[str, int]:
     """What to read of an endpoint for filters that speak of `variables`."""
     return dict.fromkeys(("ep", "groups", "group_errors", *(STORED_AS[name] for name in variables)), 1)
@@ -34,19 +52,54 @@ def batch(app: str, after: str | None, limit: int, wanted: Mapping[str, int]) ->
     As an aggregation, which the embedded database reads three times as fast as the same `find` (docs/decisions/0065).
     """
     bound = {} if after is None else {"ep": {"$gt": after}}
-    stages = [{"$match": {"app": app} | bound}, {"$sort": {"ep": 1}}, {"$limit": limit}, {"$project": dict(wanted)}]
-    return list(Endpoint.collection().aggregate(stages, batchSize=limit))
+    stages: Stages = [
+        {"$match": {"app": app} | bound},
+        {"$sort": {"ep": 1}},
+        {"$limit": limit},
+        {"$project": dict(wanted)},
+    ]
+    return _aggregated(stages, limit)
+
+
+def batches(app: str, size: int, wanted: Mapping[str, int]) -> Iterator[list[Content]]:
+    """All endpoints of an application by id; the next batch is read while the caller works on one."""
+    yield from batches_behind(app, None, size, wanted)
+
+
+def batches_behind(app: str, after: str | None, size: int, wanted: Mapping[str, int]) -> Iterator[list[Content]]:
+    """The same, of those behind `after`."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(batch, app, after, size, wanted)
+        while rows := ahead.result():
+            if len(rows) < size:
+                yield rows
+                return
+            ahead = reader.submit(batch, app, rows[-1]["ep"], size, wanted)
+            yield rows
+
+
+def sample(app: str, size: int, wanted: Mapping[str, int]) -> list[Content]:
+    """`size` of an application's endpoints by chance, each at most once."""
+    stages: Stages = [{"$match": {"app": app}}, {"$sample": {"size": size}}, {"$project": dict(wanted)}]
+    return _aggregated(stages, size)
+
+
+def failing(app: str, after: str | None, limit: int) -> list[Content]:
+    """Up to `limit` endpoints behind `after` for which filters failed, or had failed: `ep`, `group_errors`."""
+    bound = {} if after is None else {"ep": {"$gt": after}}
+    condition = {"app": app, "group_errors": {"$exists": True}} | bound
+    return list(Endpoint.collection().find(condition, {"ep": 1, "group_errors": 1}).sort("ep", 1).limit(limit))
 
 
 def these(app: str, eps: Sequence[str], wanted: Mapping[str, int]) -> list[Content]:
     """The endpoints among `eps` that are there."""
-    stages = [{"$match": {"app": app, "ep": {"$in": list(eps)}}}, {"$project": dict(wanted)}]
-    return list(Endpoint.collection().aggregate(stages, batchSize=max(1, len(eps))))
+    stages: Stages = [{"$match": {"app": app, "ep": {"$in": list(eps)}}}, {"$project": dict(wanted)}]
+    return _aggregated(stages, max(1, len(eps)))
 
 
 def count(app: str) -> int:
     """How many endpoints an application has."""
-    found = Endpoint.collection().aggregate([{"$match": {"app": app}}, {"$group": {"_id": None, "n": {"$sum": 1}}}])
+    found = _aggregated([{"$match": {"app": app}}, {"$group": {"_id": None, "n": {"$sum": 1}}}], 1)
     return next((int(row["n"]) for row in found), 0)
 
 
@@ -83,3 +136,7 @@ def forget_evaluations(apps: Iterable[str]) -> None:
     """These applications are no more."""
     for app in apps:
         Evaluation.collection().delete_one({"_id": app})
+
+
+def _aggregated(stages: Stages, size: int) -> list[Content]:
+    return list(Endpoint.collection().aggregate(stages, batchSize=size))
