@@ -16,8 +16,9 @@ from typing import Final
 from akela.documents import history, members, model
 from akela.documents.base import Content
 from akela.documents.model import DatabaseError
+from control import stored_groups
 from control.core import now
-from control.stored_groups import COMPILED, Counts, Filters, bring, digest_of, refresh
+from control.stored_groups import COMPILED, Counts, Filters, digest_of, refresh
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ class Evaluator:
         counts = _counts(state)
         started_s = saved_s = time.monotonic()
         before = counts.done
-        for batch in members.batches_behind(app, state["cursor"], self._batch, filters.wanted):
-            bring(app, filters, batch, counts)
+        for batch in members.batches(app, self._batch, filters.wanted, after=state["cursor"]):
+            stored_groups.bring(app, filters, batch, counts)
             state |= {"done": counts.done, "written": counts.written, "cursor": batch[-1]["ep"]}
             if time.monotonic() - saved_s >= SAVE_EVERY_S:
                 self._save(state, counts, filters)

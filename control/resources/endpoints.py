@@ -7,11 +7,9 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from akela.contract.avro import parse_schema
-from akela.contract.canonical import config_id
 from akela.documents import model
 from akela.documents.members import members_of
 from akela.documents.model import Content
-from control import layers
 from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, Paging, Server, now
 from control.definitions import DEFINED_NAME
 from control.etags import IfMatch, check_match, reply
@@ -23,6 +21,7 @@ from control.route import Route
 from control.secrets import digest, new_credential, new_id
 from control.shapes import Revised, page_model
 from control.stored_groups import COMPILED, refresh, settle
+from control.targets import target_of
 from control.writing import fields_of, patched, takes_patch
 
 router = APIRouter(prefix="/api/v1/applications/{app}/endpoints", tags=["endpoints"], route_class=Route)
@@ -156,8 +155,10 @@ def show(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
 def effective(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """The configuration that an endpoint should have, and for each leaf the layer that set it."""
     core.application(caller, app)
-    merged = layers.effective(app, ep)
-    return reply({"id": config_id(merged.value), "value": merged.value, "origin": merged.origin})
+    target, _ = target_of(app, model.find("endpoint", f"{app}/{ep}") or {"ep": ep})
+    if target.id is None:
+        raise Problem(409, str(target.reason))
+    return reply({"id": target.id, "value": target.value, "origin": target.origin})
 
 
 @router.put("/{ep}", response_model=Endpoint)
@@ -299,10 +300,13 @@ def _ledger(app: str, document: Content) -> Content:
     """The endpoint's ledger against what it should have now."""
     ledger = document.get("config") or {}
     try:
-        target = config_id(layers.effective(app, document["ep"]).value)
+        found, _ = target_of(app, document)
     except Problem:
         return {"target": None, "state": "unconfigured", "converged": True}
     states = {name: ledger[name] for name in STATES if ledger.get(name)}
+    target = found.id
+    if target is None:
+        return {"target": None, "state": "unservable", "converged": False, **states}
     for state in ("applied", "refused", "delivered", "sent", "assigned"):
         if states.get(state, {}).get("id") == target:
             return {"target": target, "state": state, "converged": state == "applied", **states}
@@ -321,3 +325,14 @@ def _shown(document: Content) -> Content:
     shown |= {"groups": document.get("groups") or [], "group_errors": document.get("group_errors") or {}}
     seen = {"last_seen": presence["at"], "server": presence["server"], "revoked": bool(document.get("revoked"))}
     return {"id": document["ep"]} | shown | seen | {"credentials": credentials, "rev": document.get("rev", 0)}
+
+
+def need_endpoint(app: str, ep: str) -> Content:
+    """A stored endpoint. Raises: Problem 404."""
+    return _found(app, ep)
+
+
+def credentials_of(document: Content) -> list[Content]:
+    """An endpoint's credentials as they are shown."""
+    shown: list[Content] = _shown(document)["credentials"]
+    return shown

@@ -9,7 +9,7 @@ import pytest
 from akela.documents import members
 from akela.documents.definitions import Group
 from akela.documents.fleet import Endpoint
-from control import evaluation
+from control import evaluation, stored_groups
 from control.evaluation import Evaluator, due
 from tests import control_inside
 
@@ -82,7 +82,7 @@ def test_the_next_leader_goes_on_where_one_has_died(monkeypatch: pytest.MonkeyPa
 def test_a_newer_change_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     group("g", "profile.model == 3")
     evaluator = Evaluator(1, lambda: True, batch=BATCH)
-    bring = evaluation.bring
+    bring = stored_groups.bring
     seen: list[str] = []
 
     def bring_and_change(app: str, filters: Any, batch: Any, counts: Any) -> None:
@@ -92,7 +92,7 @@ def test_a_newer_change_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
             group("g", "profile.model == 4")
             evaluator._changed.add(APP)
 
-    monkeypatch.setattr(evaluation, "bring", bring_and_change)
+    monkeypatch.setattr(stored_groups, "bring", bring_and_change)
     evaluator.bring_all()
     assert in_group("g") == expected(4)
     assert [seen.count(digest) for digest in dict.fromkeys(seen)] == [2, ENDPOINTS // BATCH]
