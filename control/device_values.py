@@ -4,18 +4,19 @@ Operations servers own what devices say. Control notes its verdicts beside it, i
 of the endpoint's layer. Doing the same again completes what was interrupted in between.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from akela.contract.authority import NOTHING, DeviceState, Verdict, leaf_at, standing
+from akela.contract.authority import NOTHING, DeviceState, Verdict, leaf_at
 from akela.contract.authority import stored_state as contract_state
 from akela.contract.device_values import DeviceValue, is_within, parts_of
-from akela.documents import model
 from akela.documents.model import Content
 from control import layers
 from control.core import Caller, Core, now
 from control.leases import with_value
 from control.problems import Problem, not_found
 from control.registry import config_schema
+from control.targets import device_state_of
 
 
 def stored_state(endpoint: Content) -> DeviceState:
@@ -25,12 +26,13 @@ def stored_state(endpoint: Content) -> DeviceState:
 
 def present_state(endpoint: Content) -> DeviceState:
     """What stands of them now."""
-    state = stored_state(endpoint)
-    if not state:
-        return NOTHING
-    app, ep = endpoint["app"], endpoint["ep"]
-    below = layers.effective(app, ep).value
-    return standing(config_schema(app), below, state, endpoint.get("decided") or {}, now()).state
+    return device_state_of(endpoint["app"], endpoint) if stored_state(endpoint) else NOTHING
+
+
+def values_shown(values: Iterable[DeviceValue]) -> list[Content]:
+    """Values or proposals as they are shown."""
+    names = ("id", "path", "value", "at", "until")
+    return [{name: getattr(item, name) for name in names} for item in values]
 
 
 def proposal(endpoint: Content, number: str) -> DeviceValue:
@@ -85,14 +87,6 @@ def lease(core: Core, caller: Caller, layer: Content, path: str, until: Any) -> 
     return layers.set_leases(
         core, caller, layer, others if until is None else [*others, {"path": path, "until": until}]
     )
-
-
-def find_endpoint(app: str, ep: str) -> Content:
-    """An endpoint. Raises: Problem 404."""
-    found = model.find("endpoint", f"{app}/{ep}")
-    if found is None:
-        raise not_found("endpoint", ep)
-    return found
 
 
 def _undecided(endpoint: Content, number: str, wanted: Verdict) -> None:

@@ -34,10 +34,10 @@ class LeaseEnds:
             heapq.heappush(self._heap, (until, key))
         self._tidy()
 
-    def due(self, now: datetime) -> list[str]:
-        """The keys whose lease has ended; they have none any more."""
-        found = []
-        while self._heap and self._heap[0][0] <= now:
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """Up to `limit` keys whose lease has ended; they have none any more."""
+        found: list[str] = []
+        while self._heap and self._heap[0][0] <= now and len(found) < limit:
             until, key = heapq.heappop(self._heap)
             if self._ends.get(key) == until:
                 del self._ends[key]

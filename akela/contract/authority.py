@@ -84,9 +84,9 @@ def stored_state(device: Iterable[Mapping[str, Any]] | None, held: Iterable[Mapp
     return DeviceState(from_stored(device), from_stored(held)) if device or held else NOTHING
 
 
-def device_id(state: DeviceState) -> str | None:
-    """An id of the values that is equal for equal ones; None: no values."""
-    return config_id({value.path: [value.value, value.below] for value in state.values}) if state.values else None
+def device_id(values: Sequence[DeviceValue]) -> str | None:
+    """An id of accepted values that is equal for equal ones; None: there are none."""
+    return config_id({value.path: [value.value, value.below] for value in values}) if values else None
 
 
 @dataclass(frozen=True, slots=True)

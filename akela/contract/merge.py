@@ -127,7 +127,7 @@ def structure(node: Type) -> Type:
 
 
 def pruned(node: Type, value: Any) -> Any:
-    """`value` without the optional fields that are null."""
+    """`value` of type `node` without the optional fields that are null: the form of an effective configuration."""
     match structure(node), value:
         case Record() as record, Mapping():
             kept = {name: item for name, item in value.items() if item is not None or not record.fields[name].optional}

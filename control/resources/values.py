@@ -6,15 +6,17 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
-from akela.contract.device_values import DeviceValue, lease_end, parts_of
+from akela.contract.device_values import lease_end, parts_of
 from akela.contract.errors import ContractError
 from akela.documents.model import Content
 from control import device_values, layers
-from control.core import DEVELOPERS, ENDPOINT_ID, Body, Calling, Server
+from control.core import DEVELOPERS, Body, Calling, Server
+from control.device_values import values_shown
 from control.etags import IfMatch, check_match, reply
 from control.leases import value_at
 from control.problems import Problem
 from control.resources.configurations import LayerShown, shown
+from control.resources.endpoints import Ep, need_endpoint
 from control.route import Route
 
 router = APIRouter(prefix="/api/v1/applications/{app}/endpoints/{ep}/values", tags=["endpoints"], route_class=Route)
@@ -23,7 +25,6 @@ leases_router = APIRouter(
 )
 
 POINTER: Final = "^/"
-Ep = Annotated[str, Path(pattern=ENDPOINT_ID, examples=["meter-7"])]
 Proposal = Annotated[str, Path(pattern=r"^[0-9a-f]{1,64}$", examples=["0123456789abcdef"])]
 
 
@@ -59,23 +60,23 @@ class LeaseBody(Body):
 def index(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """What the endpoint set by itself where the schema gives it authority, and what it proposes where an operator decides."""
     core.application(caller, app)
-    return reply(_shown(device_values.find_endpoint(app, ep)))
+    return reply(_shown(need_endpoint(app, ep)))
 
 
 @router.post("/{number}/accept", response_model=ValuesShown)
 def accept(app: str, ep: Ep, number: Proposal, caller: Calling, core: Server) -> Response:
     """Make a proposal part of the endpoint's layer. Its id stands for exactly this value, so no If-Match is needed."""
     core.application(caller, app, DEVELOPERS)
-    device_values.accept(core, caller, device_values.find_endpoint(app, ep), number)
-    return reply(_shown(device_values.find_endpoint(app, ep)))
+    device_values.accept(core, caller, need_endpoint(app, ep), number)
+    return reply(_shown(need_endpoint(app, ep)))
 
 
 @router.post("/{number}/reject", response_model=ValuesShown)
 def reject(app: str, ep: Ep, number: Proposal, caller: Calling, core: Server) -> Response:
     """Turn a proposal down; the endpoint is told, and sent its configuration as it should be."""
     core.application(caller, app, DEVELOPERS)
-    device_values.reject(core, caller, device_values.find_endpoint(app, ep), number)
-    return reply(_shown(device_values.find_endpoint(app, ep)))
+    device_values.reject(core, caller, need_endpoint(app, ep), number)
+    return reply(_shown(need_endpoint(app, ep)))
 
 
 @router.delete("", status_code=204)
@@ -91,7 +92,7 @@ def clear(
 ) -> None:
     """Take away values that the endpoint set by itself: what the layers say holds again. If-Match: the endpoint's ETag."""
     core.application(caller, app, DEVELOPERS)
-    found = device_values.find_endpoint(app, ep)
+    found = need_endpoint(app, ep)
     check_match(found, if_match)
     device_values.clear(core, caller, found, path)
 
@@ -117,8 +118,4 @@ def _end(until: object) -> datetime | None:
 
 def _shown(endpoint: Content) -> Content:
     state = device_values.present_state(endpoint)
-    return {"values": [_value(item) for item in state.values], "held": [_value(item) for item in state.proposals]}
-
-
-def _value(item: DeviceValue) -> Content:
-    return {"id": item.id, "path": item.path, "value": item.value, "at": item.at, "until": item.until}
+    return {"values": values_shown(state.values), "held": values_shown(state.proposals)}

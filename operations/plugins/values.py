@@ -28,6 +28,7 @@ from operations.planes import when_durable
 from operations.principals import NOTHING, Endpoint
 
 MAX_SLEEP_S: Final = 3600.0
+SLICE: Final = 100  # endpoints whose leases end in one turn of the loop
 SERVERS: Final = "the server decides this value"
 
 Bring = Callable[[Endpoint], None]
@@ -74,16 +75,17 @@ class ValuesPlane:
         self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, told, never))
         return False
 
-    def applied(self, endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], Told]:
-        """Judge the values in an `applied` report, if there are any: the fields to store, and what to call when they are stored."""
+    def applied(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Told:
+        """Judge the values in an `applied` report, if there are any; gives what to call when the report, written next, is stored."""
         if "values" not in body:
-            return NOTHING, _nothing
+            return _nothing
         try:
             judged = self._judged(endpoint, body)
         except ContractError as error:  # the configuration is applied all the same
             self._downlink.refuse(endpoint, self.name, None, error)
-            return NOTHING, _nothing
-        return self._take(endpoint, judged), self._teller(endpoint, judged.rulings, None)
+            return _nothing
+        self._store(endpoint, self._take(endpoint, judged))
+        return self._teller(endpoint, judged.rulings, None)
 
     def settle(self, endpoint: Endpoint) -> None:
         """Let go what stands no more: leases that ended, what layers overtook, what operators decided."""
@@ -91,19 +93,21 @@ class ValuesPlane:
         if found is None:
             return
         judged = standing(*found, endpoint.device, endpoint.decided, datetime.now(UTC))
-        fields = self._take(endpoint, judged)
-        if fields:
-            self._writer.set(endpoint.key, fields)
+        self._store(endpoint, self._take(endpoint, judged))
         self._follow(endpoint)
         for ruling in judged.rulings:
             if ruling.verdict is Verdict.REJECTED:
                 self._refuse(endpoint, ruling)
                 self._correct(endpoint)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the timer."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _store(self, endpoint: Endpoint, fields: Mapping[str, Any]) -> None:
+        if fields:
+            self._writer.set(endpoint.key, fields)
 
     def _ground(self, endpoint: Endpoint) -> tuple[ParsedSchema, Mapping[str, Any]] | None:
         """The configuration schema, and what the layers alone make for the endpoint; None where there is no configuration."""
@@ -132,7 +136,7 @@ class ValuesPlane:
         state = judged.state
         if state == endpoint.device:
             return NOTHING
-        endpoint.device, endpoint.device_id = state, device_id(state)
+        endpoint.device, endpoint.device_id = state, device_id(state.values)
         if self.cohorts is not None and endpoint.session is not None:
             self.cohorts.put(endpoint)
         self._follow(endpoint)
@@ -185,14 +189,14 @@ class ValuesPlane:
         self._wake()
 
     def _wake(self) -> None:
-        self.stop()
+        self.close()
         end = self._ends.next
         if end is not None:
             delay_s = (end - datetime.now(UTC)).total_seconds()
             self._timer = asyncio.get_running_loop().call_later(min(max(delay_s, 0.0), MAX_SLEEP_S), self._ring)
 
     def _ring(self) -> None:
-        for key in self._ends.due(datetime.now(UTC)):
+        for key in self._ends.due(datetime.now(UTC), SLICE):
             app, _, ep = key.partition("/")
             endpoint = self._attached.find(app, ep)
             if endpoint is not None:
