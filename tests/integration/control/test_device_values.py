@@ -100,6 +100,22 @@ def test_values_and_proposals_are_listed(api: httpx.Client, app: str) -> None:
     problem(api.get(f"/applications/{app}/endpoints/nobody/values"), 404)
 
 
+def test_what_a_device_set_is_part_of_what_it_should_have(api: httpx.Client, app: str) -> None:
+    endpoint = f"/applications/{app}/endpoints/e1"
+    made(api.put(layer(app), json={"data": {"d": 3, "m": {"b": 1}}}))
+    before = made(api.get(f"{endpoint}/configuration"), 200)
+    said(app, "device", ("/d", 5, None), ("/m/a", 6, SOON), ("/m/b", 2, NOW - timedelta(hours=1)), ("/n", 4, None))
+    shown = made(api.get(f"{endpoint}/configuration"), 200)
+    assert shown["value"] == before["value"] | {"d": 5, "m": {"a": 6, "b": 1}}
+    origin = shown["origin"]
+    assert (origin["/d"], origin["/m/a"], origin["/m/b"]) == ("device", "device", "endpoint:e1")
+    explained = made(api.get(f"{endpoint}/explain"), 200)
+    assert explained["configuration"]["id"] == shown["id"]
+    assert [item["path"] for item in explained["device"]] == ["/d", "/m/a"]
+    assert api.delete(values(app), params={"path": "/d"}, headers=match(api, endpoint)).status_code == 204
+    assert made(api.get(f"{endpoint}/configuration"), 200)["value"]["d"] == 3
+
+
 def test_an_accepted_proposal_becomes_part_of_the_layer(api: httpx.Client, app: str) -> None:
     made(api.put(layer(app), json={"data": {"d": 3}}))
     first, second = said(app, "held_values", ("/n", 7, None), ("/r/x", 8, SOON))
