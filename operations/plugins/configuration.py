@@ -17,6 +17,7 @@ from akela.contract.errors import ContractError
 from akela.contract.payloads import AppliedReport, decode_json
 from akela.contract.topics import ConfigApplied, ConfigGet, Up
 from broker import Session
+from broker.properties import Properties
 from operations.downlink import Downlink
 from operations.effective import Configurations, Effective, Unservable
 from operations.endpoint_writer import EndpointWriter
@@ -26,6 +27,8 @@ from operations.principals import Endpoint
 from operations.retries import RetryPolicy, may_send
 from operations.timer import Timer
 
+JSON: Final = Properties(content_type="application/json")
+AVRO: Final = Properties(content_type="application/avro")
 PUSHED: Final = "/d/config"  # end of the topic of a push, under either name
 
 
@@ -144,7 +147,8 @@ class ConfigurationPlane:
             return
         topic = topics.down(endpoint.app, endpoint.ep, "config")
         endpoint.sent_now = target.id
-        if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id)):
+        content = AVRO if avro else JSON
+        if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id), content=content):
             endpoint.sent_now = None
         if endpoint.sent_now is None:  # no subscription takes it, or it was dropped
             return
