@@ -140,7 +140,7 @@ class ConfigurationPlane:
 
     def _push(self, endpoint: Endpoint, target: Effective) -> None:
         avro = endpoint.fmt == "avro"
-        payload = self._configurations.payload(endpoint.app, target, endpoint.holds, avro=avro)
+        payload = self._configurations.payload(endpoint.app, target, _base(endpoint), avro=avro)
         if endpoint.max_size is not None and len(payload) > endpoint.max_size:
             reason = f"{len(payload)} bytes; the endpoint takes {endpoint.max_size}"
             self._unservable(endpoint, Unservable(reason, "max"), Code.TOO_LARGE)
@@ -273,6 +273,12 @@ class ConfigurationPlane:
 
     def _observe(self, endpoint: Endpoint, state: str, number: str | None, more: Mapping[str, Any]) -> None:
         self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})
+
+
+def _base(endpoint: Endpoint) -> str | None:
+    """What the endpoint surely holds, for a delta. One that was sent something since may hold that, and has not said so yet."""
+    said_now = endpoint.said_hello and endpoint.sent_now is None
+    return endpoint.holds if said_now or endpoint.ledger.sent in (None, endpoint.holds) else None
 
 
 def _behind(endpoint: Endpoint, attempts: Attempts) -> dict[str, Any]:
