@@ -19,8 +19,8 @@ Update = tuple[str, Mapping[str, Any]]  # stored endpoint's id, fields to set (d
 class EndpointStore(Protocol):
     """Where endpoints are stored."""
 
-    async def write_endpoints(self, updates: Sequence[Update]) -> None:
-        """Set fields of stored endpoints."""
+    async def write_endpoints(self, updates: Sequence[Update]) -> int:
+        """Set fields of stored endpoints; gives the number of statements."""
         ...
 
 
@@ -30,11 +30,17 @@ class EndpointWriter:
     def __init__(self, store: EndpointStore) -> None:
         self._store = store
         self._commit: GroupCommit[Update] = GroupCommit("endpoints", self._write, retriable=StoreError)
+        self.calls = self.statements = self.written = 0  # of the database, in them, and endpoints in those
 
     @property
     def failing(self) -> bool:
         """The database refuses at the moment; what is set waits."""
         return self._commit.failing
+
+    @property
+    def waiting(self) -> int:
+        """Updates not yet durable."""
+        return len(self._commit)
 
     def set(self, key: str, fields: Mapping[str, Any], on_written: Callable[[bool], None] | None = None) -> None:
         """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable."""
@@ -50,4 +56,6 @@ class EndpointWriter:
         merged: dict[str, dict[str, Any]] = {}
         for key, fields in batch:
             merged.setdefault(key, {}).update(fields)
-        await self._store.write_endpoints(list(merged.items()))
+        self.statements += await self._store.write_endpoints(list(merged.items()))
+        self.calls += 1
+        self.written += len(merged)
