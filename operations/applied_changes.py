@@ -1,37 +1,46 @@
-"""What each kind of change means for this server: keep the catalog current, bring endpoints, end sessions.
+"""What each kind of change means for this server: keep the catalog current, tell convergence, end sessions.
 
 The change log names the document (`target`) and carries its content after the change; a deletion carries none.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from akela.documents.applying import ENDPOINT_FIELDS
+from akela.membership import Group
 from broker import Reason, Session
 from operations.attached import Attached
 from operations.catalog import Catalog
-from operations.effective import Configurations
-from operations.plugins.configuration import ConfigurationPlane
-from operations.principals import Endpoint, Operator
+from operations.convergence import Convergence
+from operations.effective import Configurations, Recent
+from operations.principals import NOTHING, Endpoint, Operator
+
+MAX_RECENT: Final = 10_000  # changes of endpoints that are remembered for those whose document was read before
 
 Change = Mapping[str, Any]
 
 
 class AppliedChanges:
-    """Applies done changes in sequence (`operations.changes.ChangeFeed` calls it)."""
+    """Applies done changes in sequence (`operations.changes.ChangeFeed` calls it).
+
+    An endpoint's document is read while it connects, and a change may come in between: so changes of endpoints are remembered for a
+    while, and an endpoint that attaches with an older document catches up.
+    """
 
     def __init__(
         self,
         catalog: Catalog,
         configurations: Configurations,
-        plane: ConfigurationPlane,
+        convergence: Convergence,
         attached: Attached,
         sessions: Callable[[], Iterable[Session]],
     ) -> None:
         self._catalog = catalog
         self._configurations = configurations
-        self._plane = plane
+        self._convergence = convergence
         self._attached = attached
         self._sessions = sessions
+        self._recent: Recent[str, tuple[int, Change | None]] = Recent(MAX_RECENT)
 
     def apply(self, change: Change) -> None:
         """Apply one change."""
@@ -40,11 +49,24 @@ class AppliedChanges:
             "application": self._application,
             "schema": self._schema,
             "configuration": self._configuration,
+            "group": self._group,
             "endpoint": self._endpoint,
             "token": self._token,
         }.get(change["kind"])
         if handler is not None:
             handler(change)
+
+    def on_attached(self, endpoint: Endpoint) -> None:
+        """The endpoint's document was read some moments ago; what has changed since is applied."""
+        recent = self._recent.get(endpoint.key)
+        if recent is not None and recent[0] > endpoint.rev:
+            self.endpoint_is(endpoint.key, recent[1], recent[0])
+
+    def on_detached(self, endpoint: Endpoint) -> None:
+        """Nothing follows from it."""
+
+    def on_reachable(self, endpoint: Endpoint) -> None:
+        """Nothing follows from it."""
 
     def _application(self, change: Change) -> None:
         if change["op"] == "delete":
@@ -59,25 +81,45 @@ class AppliedChanges:
         document = change["after"]
         self._catalog.put_schema(document)
         if document["kind"] == "config":
-            self._plane.changed(document["app"], None)
+            self._convergence.schema_changed(document["app"])
 
     def _configuration(self, change: Change) -> None:
         app, _, rest = change["target"].partition("/")
         _, _, place = rest.partition("/")
-        scope, _, target = place.partition(":")
         if change["op"] == "delete":
-            self._catalog.delete_configuration(app, scope, target)
+            self._catalog.delete_configuration(app, place)
         else:
             self._catalog.put_configuration(change["after"])
-        self._plane.changed(app, target if scope == "endpoint" else None)
+        self._convergence.layer_changed(app, place)
+
+    def _group(self, change: Change) -> None:
+        app, _, name = change["target"].partition("/")
+        entry = self._catalog.entry(app)
+        if entry is None:
+            return
+        before = entry.by_name.get(name)
+        if change["op"] == "delete":
+            self._catalog.delete_group(app, name)
+        else:
+            self._catalog.put_group(change["after"])
+        after = entry.by_name.get(name)
+        same = before is not None and after is not None and _asked(before) == _asked(after)
+        self._convergence.group_changed(app, name, filter_changed=not same)
 
     def _endpoint(self, change: Change) -> None:
         if change["op"] == "many":
             return  # made where there were none: nobody of them is attached
-        self.endpoint_is(change["target"], None if change["op"] == "delete" else change["after"])
+        seq, document = change["_id"], None if change["op"] == "delete" else change["after"]
+        before = self._recent.get(change["target"])
+        known = before[1] if before is not None and before[1] is not None else NOTHING
+        self._recent.put(change["target"], (seq, None if document is None else {**known, **_owned(document)}))
+        self.endpoint_is(change["target"], document, seq)
 
-    def endpoint_is(self, key: str, document: Change | None) -> None:
-        """The stored endpoint is this now, or is no more (None): a session that it does not allow any more ends."""
+    def endpoint_is(self, key: str, document: Change | None, rev: int | None = None) -> None:
+        """The stored endpoint is this now, or is no more (None).
+
+        A session that it does not allow any more ends. `rev`: number of the change, if it is not that of the document.
+        """
         app, _, ep = key.partition("/")
         endpoint = self._attached.find(app, ep)
         if endpoint is None or endpoint.session is None:
@@ -90,6 +132,21 @@ class AppliedChanges:
             allowed = not (document.get("revoked") or gone)
         if not allowed:
             endpoint.session.disconnect(Reason.NOT_AUTHORIZED, "revoked")
+        elif document is not None:
+            self._facts(endpoint, document, document.get("rev", 0) if rev is None else rev)
+
+    def _facts(self, endpoint: Endpoint, document: Change, rev: int) -> None:
+        """Take what Control says of the endpoint, unless it is older than what is known; a field that is left out did not change."""
+        if rev < endpoint.rev:
+            return
+        endpoint.rev = rev
+        facts = (
+            document.get("owner", endpoint.owner),
+            document.get("server_profile", endpoint.server_profile) or NOTHING,
+        )
+        if facts != (endpoint.owner, endpoint.server_profile):
+            endpoint.owner, endpoint.server_profile = facts
+            self._convergence.said(endpoint)
 
     def _token(self, change: Change) -> None:
         self.token_is(change["target"], None if change["op"] == "delete" else change["after"])
@@ -102,3 +159,13 @@ class AppliedChanges:
     def _end(self, concerned: Callable[[object], bool]) -> None:
         for session in [session for session in self._sessions() if concerned(session.principal)]:
             session.disconnect(Reason.NOT_AUTHORIZED, "no longer authorized")
+
+
+def _owned(document: Change) -> Change:
+    """Of a changed endpoint what Control owns."""
+    return {name: document[name] for name in ENDPOINT_FIELDS if name in document}
+
+
+def _asked(group: Group) -> str:
+    """What a group asks of an endpoint."""
+    return group.error if group.filter is None else group.filter.text

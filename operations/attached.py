@@ -69,6 +69,8 @@ class Attached:
             endpoint.app, endpoint.ep, "attached", {"server": self._server, "via": via, "session": session_present}
         )
         self._writer.set(endpoint.key, {"presence": {"at": endpoint.attached_at, "server": self._server}})
+        for plane in self._attending:
+            plane.on_attached(endpoint)
         if session_present and not endpoint.limited:
             self.reachable(endpoint)
 
@@ -78,6 +80,8 @@ class Attached:
         if not isinstance(endpoint, Endpoint):
             return
         endpoint.session = None
+        for plane in self._attending:
+            plane.on_detached(endpoint)
         known = self._by_app.get(endpoint.app, {})
         if known.get(endpoint.ep) is not endpoint:
             return  # taken over: the newer connection is attached, nothing has left

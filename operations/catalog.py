@@ -1,4 +1,4 @@
-"""What this server knows of every application: trust, claim secrets, schemas, configuration layers.
+"""What this server knows of every application: trust, claim secrets, schemas, groups, active configuration layers.
 
 Read whole at start and kept current by the change log (`operations.changes`), so that no message waits for a database.
 Not here: anything per endpoint but the layers that single endpoints have of their own.
@@ -12,6 +12,7 @@ from typing import Any
 
 from akela.contract.avro import ParsedSchema, parse_schema
 from akela.contract.errors import ContractError
+from akela.membership import Group, Groups
 
 log = logging.getLogger(__name__)
 
@@ -51,19 +52,50 @@ class Schema:
     parsed: ParsedSchema
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveLayer:
+    """The active version of a configuration layer; `stamp` differs whenever the content may."""
+
+    body: Mapping[str, Any]
+    stamp: int
+
+
 @dataclass(slots=True)
 class Entry:
     """One application with all that hangs on it. `edition` grows whenever a configuration could come out differently."""
 
     application: Application
-    schemas: dict[tuple[str, str], Schema] = field(default_factory=dict)  # (kind, name) -> newest version
-    base_layer: Mapping[str, Any] | None = None
-    endpoint_layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    schemas: dict[tuple[str, str], dict[int, Schema]] = field(default_factory=dict)  # (kind, name) -> by version
+    layers: dict[str, ActiveLayer] = field(default_factory=dict)  # by `{scope}:{target}`
+    by_name: dict[str, Group] = field(default_factory=dict)
     edition: int = 0
+    _groups: Groups | None = None
 
-    def schema(self, kind: str, name: str = "default") -> Schema | None:
-        """The newest version, or None when the application has no schema of this kind and name."""
-        return self.schemas.get((kind, name))
+    def schema(self, kind: str, name: str = "default", version: int | None = None) -> Schema | None:
+        """That version, or (None) the newest; None when the application has no such schema."""
+        versions = self.schemas.get((kind, name))
+        if not versions:
+            return None
+        return versions[max(versions)] if version is None else versions.get(version)
+
+    @property
+    def groups(self) -> Groups:
+        """The application's groups as they are now."""
+        if self._groups is None:
+            self._groups = Groups(self.by_name.values())
+        return self._groups
+
+    def put_group(self, group: Group) -> None:
+        """Add or replace a group."""
+        self.by_name[group.name] = group
+        self._groups = None
+        self.edition += 1
+
+    def delete_group(self, name: str) -> None:
+        """Take a group away."""
+        if self.by_name.pop(name, None) is not None:
+            self._groups = None
+            self.edition += 1
 
 
 class Catalog:
@@ -73,7 +105,11 @@ class Catalog:
         self._entries: dict[str, Entry] = {}
 
     def load(
-        self, applications: Iterable[Document], schemas: Iterable[Document], configurations: Iterable[Document]
+        self,
+        applications: Iterable[Document],
+        schemas: Iterable[Document],
+        configurations: Iterable[Document],
+        groups: Iterable[Document],
     ) -> None:
         """Replace everything by what the database holds."""
         self._entries = {}
@@ -83,6 +119,8 @@ class Catalog:
             self.put_schema(document)
         for document in configurations:
             self.put_configuration(document)
+        for document in groups:
+            self.put_group(document)
 
     def entry(self, app: str) -> Entry | None:
         """The application with this token, or None."""
@@ -105,40 +143,47 @@ class Catalog:
         self._entries.pop(app, None)
 
     def put_schema(self, document: Document) -> None:
-        """Take a schema version; an older one than the newest known is ignored."""
+        """Take a schema version; one that is known already stays as it is."""
         entry = self._entries.get(document["app"])
         if entry is None:
             return
-        key = (document["kind"], document["name"])
-        known = entry.schemas.get(key)
-        if known is not None and known.version >= document["version"]:
+        versions = entry.schemas.setdefault((document["kind"], document["name"]), {})
+        if document["version"] in versions:
             return
         try:
             parsed = parse_schema(document["body"])
         except ContractError as error:
             log.error("a stored schema cannot be read", extra={"schema": document["_id"], "error": str(error)})  # noqa: TRY400  said in full
             return
-        entry.schemas[key] = Schema(document["version"], parsed)
+        versions[document["version"]] = Schema(document["version"], parsed)
         entry.edition += document["kind"] == "config"
 
     def put_configuration(self, document: Document) -> None:
-        """Take a configuration layer."""
+        """Take a configuration layer; without an active version it contributes nothing."""
         entry = self._entries.get(document["app"])
         if entry is None:
             return
-        if document["scope"] == "all":
-            entry.base_layer = document["body"]
-        elif document["scope"] == "endpoint":
-            entry.endpoint_layers[document["target"]] = document["body"]
+        place = f"{document['scope']}:{document['target']}"
+        if document.get("active", 0) is None:
+            entry.layers.pop(place, None)
+        else:
+            entry.layers[place] = ActiveLayer(document["body"], document.get("rev", 0))
         entry.edition += 1
 
-    def delete_configuration(self, app: str, scope: str, target: str) -> None:
-        """Take a configuration layer away."""
+    def delete_configuration(self, app: str, place: str) -> None:
+        """Take the configuration layer at `{scope}:{target}` away."""
         entry = self._entries.get(app)
-        if entry is None:
-            return
-        if scope == "all":
-            entry.base_layer = None
-        elif scope == "endpoint":
-            entry.endpoint_layers.pop(target, None)
-        entry.edition += 1
+        if entry is not None and entry.layers.pop(place, None) is not None:
+            entry.edition += 1
+
+    def put_group(self, document: Document) -> None:
+        """Add or replace a group."""
+        entry = self._entries.get(document["app"])
+        if entry is not None:
+            entry.put_group(Group.of(document))
+
+    def delete_group(self, app: str, name: str) -> None:
+        """Take a group away."""
+        entry = self._entries.get(app)
+        if entry is not None:
+            entry.delete_group(name)

@@ -1,14 +1,13 @@
-"""The configuration that an endpoint should have: computed once per distinct set of layers, encoded once, shared by all.
+"""The configuration that endpoints should have: computed once per distinct set of layers, encoded once, shared by all.
 
-An application without a configuration schema has none. The sequence number of a push is the place in the change log at
-which it was computed, so it never runs backwards, also over restarts (shared semantics: DESIGN, "Configuration").
+An application without a configuration schema has none. The sequence number of a push is the place in the change log that this
+server has reached, so it never runs backwards, also over restarts (shared semantics: DESIGN, "Configuration").
 """
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -16,47 +15,61 @@ from akela.contract.canonical import config_id
 from akela.contract.delta import choose
 from akela.contract.errors import ContractError
 from akela.contract.merge import Layer, merge
-from operations.catalog import Catalog, Entry
+from akela.layering import DEVICE_WEIGHT, ordered_layers
+from operations.catalog import ActiveLayer, Catalog, Entry, Schema
+from operations.cohorts import EVERYBODY, Cohort
 
 log = logging.getLogger(__name__)
 
 MAX_VALUES: Final = 4096  # values kept as bases for deltas
 MAX_DELTAS: Final = 4096
+MAX_RESULTS: Final = 1024  # by set of layers
 
-BASE_WEIGHT: Final = 0
-ENDPOINT_WEIGHT: Final = 2**31  # above every group's weight
+K = TypeVar("K")
+V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
 class Effective:
     """One effective configuration."""
 
-    id: str
-    seq: int
-    value: Mapping[str, Any]
-    full: bytes  # payload of a `d/config` that carries all of it
+    __slots__ = ("_payload", "_seq", "body", "id", "value")
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self.id = config_id(value)
+        self.value = value
+        self.body = msgspec.json.encode(value)
+        self._payload = b""
+        self._seq = -1
+
+    def full(self, seq: int) -> bytes:
+        """Payload of a `d/config` that carries all of it; the same bytes for all who get it at one time."""
+        if seq != self._seq:
+            self._payload = msgspec.json.encode({"id": self.id, "seq": seq, "full": msgspec.Raw(self.body)})
+            self._seq = seq
+        return self._payload
 
 
-@dataclass(slots=True)
-class _Current:
-    """What one edition of an application's layers came out as; the key is the endpoint that has layers of its own, or None."""
-
-    edition: int
-    by_endpoint: dict[str | None, Effective | None]
-
-
-class _Recent(OrderedDict[Any, Any]):
-    """A bounded mapping: the entry used longest ago goes first."""
+class Recent(Generic[K, V]):
+    """A bounded mapping: what was put longest ago goes first."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__()
         self._limit = limit
+        self._items: OrderedDict[K, V] = OrderedDict()
 
-    def put(self, key: object, value: object) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > self._limit:
-            self.popitem(last=False)
+    def get(self, key: K) -> V | None:
+        """The value of `key`, or None."""
+        return self._items.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Keep `value`."""
+        self._items[key] = value
+        self._items.move_to_end(key)
+        if len(self._items) > self._limit:
+            self._items.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
 
 
 class Configurations:
@@ -64,62 +77,81 @@ class Configurations:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._current: dict[str, _Current] = {}
-        self._values = _Recent(MAX_VALUES)
-        self._deltas = _Recent(MAX_DELTAS)
+        self._results: Recent[tuple[object, ...], Effective | None] = Recent(MAX_RESULTS)
+        self._values: Recent[tuple[str, str], Mapping[str, Any]] = Recent(MAX_VALUES)
+        self._deltas: Recent[tuple[str, str, str], tuple[int, bytes]] = Recent(MAX_DELTAS)
+        self._loaded = 0  # how often the catalog was read
         self.position = 0  # place in the change log that `catalog` stands for
+        self.computed = 0  # merges made since start
 
-    def of(self, app: str, ep: str) -> Effective | None:
-        """What endpoint `ep` should have, or None when the application configures nothing."""
-        entry = self._catalog.entry(app)
+    def of(self, cohort: Cohort) -> Effective | None:
+        """What the cohort's endpoints should have now, or None when the application configures nothing."""
+        entry = self._catalog.entry(cohort.app)
         if entry is None:
             return None
-        current = self._current.get(app)
-        if current is None or current.edition != entry.edition:
-            current = self._current[app] = _Current(entry.edition, {})
-        key = ep if ep in entry.endpoint_layers else None
-        if key not in current.by_endpoint:
-            current.by_endpoint[key] = self._compute(app, entry, key)
-        return current.by_endpoint[key]
+        edition = (self._loaded, entry.edition)
+        if cohort.edition != edition:
+            cohort.target = self._result(entry, cohort)
+            cohort.edition = edition
+        return cohort.target
 
     def reloaded(self, position: int) -> None:
         """The catalog was read anew, and stands for this place in the log."""
-        self._current.clear()  # editions begin again
+        self._results.clear()
+        self._loaded += 1  # editions begin again
         self.position = position
 
     def payload(self, app: str, target: Effective, holds: str | None) -> bytes:
         """The `d/config` that brings an endpoint from `holds` to `target`: a delta where it is smaller, else the whole."""
         base = None if holds is None else self._values.get((app, holds))
-        if base is None:
-            return target.full
+        if base is None or holds is None:
+            return target.full(self.position)
         key = (app, holds, target.id)
-        known: bytes | None = self._deltas.get(key)
-        if known is None:
-            known = self._delta(base, target, holds)
+        known = self._deltas.get(key)
+        if known is None or known[0] != self.position:
+            known = (self.position, self._delta(base, target, holds))
             self._deltas.put(key, known)
-        return known
+        return known[1]
 
-    def _compute(self, app: str, entry: Entry, ep: str | None) -> Effective | None:
+    def _result(self, entry: Entry, cohort: Cohort) -> Effective | None:
         schema = entry.schema("config")
         if schema is None:
             return None
-        layers = []
-        if entry.base_layer is not None:
-            layers.append(Layer("all", BASE_WEIGHT, entry.base_layer))
-        if ep is not None:
-            layers.append(Layer(f"endpoint:{ep}", ENDPOINT_WEIGHT, entry.endpoint_layers[ep]))
-        try:
-            value = merge(schema.parsed, layers).value
-        except ContractError as error:  # Control refuses such layers; nobody is configured by half
-            log.error("layers do not merge", extra={"app": app, "endpoint": ep, "error": str(error)})  # noqa: TRY400  said in full
-            return None
-        number = config_id(value)
-        self._values.put((app, number), value)
-        full = msgspec.json.encode({"id": number, "seq": self.position, "full": value})
-        return Effective(number, self.position, value, full)
+        key = cohort.key
+        found_layers = _layers_of(entry, cohort)
+        bodies = {place: layer.body for place, layer in found_layers.items()}
+        weights = {name: group.weight for name in key.groups if (group := entry.by_name.get(name)) is not None}
+        layers = list(ordered_layers(bodies, weights, key.groups, key.owner, key.ep or ""))
+        if cohort.device is not None:
+            layers.append(Layer("device", DEVICE_WEIGHT, cohort.device))
+        stamps = tuple(layer.stamp for layer in found_layers.values())
+        order = tuple((layer.name, layer.weight) for layer in layers)
+        known_as = (cohort.app, schema.version, key.device, order, stamps)
+        found = self._results.get(known_as)
+        if found is None:
+            found = self._compute(cohort.app, schema, layers)
+            self._results.put(known_as, found)
+        return found
 
-    def _delta(self, base: Mapping[str, Any], target: Effective, holds: str | None) -> bytes:
+    def _compute(self, app: str, schema: Schema, layers: Sequence[Layer]) -> Effective | None:
+        self.computed += 1
+        try:
+            found = Effective(merge(schema.parsed, layers).value)
+        except ContractError as error:  # Control refuses such layers; nobody is configured by half
+            names = [layer.name for layer in layers]
+            log.error("layers do not merge", extra={"app": app, "layers": names, "error": str(error)})  # noqa: TRY400  said in full
+            return None
+        self._values.put((app, found.id), found.value)
+        return found
+
+    def _delta(self, base: Mapping[str, Any], target: Effective, holds: str) -> bytes:
         kind, body = choose(base, target.value)
         if kind == "full":
-            return target.full
-        return msgspec.json.encode({"id": target.id, "seq": target.seq, "base": holds, "delta": body})
+            return target.full(self.position)
+        return msgspec.json.encode({"id": target.id, "seq": self.position, "base": holds, "delta": body})
+
+
+def _layers_of(entry: Entry, cohort: Cohort) -> dict[str, ActiveLayer]:
+    """The active layers that these endpoints have."""
+    places = (EVERYBODY, *cohort.places())
+    return {place: layer for place in places if (layer := entry.layers.get(place)) is not None}

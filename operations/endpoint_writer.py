@@ -6,6 +6,7 @@ passes `on_written`.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from akela.documents.store import StoreError
@@ -29,6 +30,7 @@ class EndpointWriter:
 
     def __init__(self, store: EndpointStore) -> None:
         self._store = store
+        self._moment: datetime | None = None
         self._commit: GroupCommit[Update] = GroupCommit("endpoints", self._write, retriable=StoreError)
         self.calls = self.statements = self.written = 0  # of the database, in them, and endpoints in those
 
@@ -42,6 +44,12 @@ class EndpointWriter:
         """Updates not yet durable."""
         return len(self._commit)
 
+    def moment(self) -> datetime:
+        """The present time, the same for all that goes out in one write: endpoints that get equal values share a statement."""
+        if self._moment is None:
+            self._moment = datetime.now(UTC)
+        return self._moment
+
     def set(self, key: str, fields: Mapping[str, Any], on_written: Callable[[bool], None] | None = None) -> None:
         """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable."""
         self._commit.add((key, fields), on_written)
@@ -53,6 +61,7 @@ class EndpointWriter:
             log.error("endpoints' fields left unwritten", extra={"updates": left})
 
     async def _write(self, batch: Sequence[Update]) -> None:
+        self._moment = None
         merged: dict[str, dict[str, Any]] = {}
         for key, fields in batch:
             merged.setdefault(key, {}).update(fields)

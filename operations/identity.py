@@ -16,7 +16,7 @@ from typing import Any, Final
 from akela.contract.topics import EndpointId, app_token
 from broker import Reason, Refused
 from operations.catalog import Application
-from operations.principals import Endpoint, Ledger, Operator
+from operations.principals import NOTHING, Endpoint, Ledger, Operator
 
 TOKEN_PREFIX: Final = "akt_"
 OBSERVERS: Final = frozenset({"platform-admin", "tenant-admin", "tenant-developer", "tenant-viewer"})
@@ -127,7 +127,14 @@ def _endpoint(
         credential=credential,
         limited=limited,
         ledger=ledger,
-        profile=document.get("profile") or {},
+        profile=document.get("profile") or NOTHING,
         profile_id=document.get("profile_id"),
+        server_profile=document.get("server_profile") or NOTHING,
+        owner=document.get("owner"),
+        rev=document.get("rev") or 0,
+        sdk=document.get("sdk"),
+        versions=document.get("versions") or NOTHING,
+        groups=tuple(document.get("groups") or ()),
+        group_errors=document.get("group_errors") or NOTHING,
         holds=ledger.applied,
     )

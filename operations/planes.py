@@ -39,7 +39,13 @@ class Plane(Protocol):
 
 @runtime_checkable
 class Attending(Protocol):
-    """A plane that acts when an endpoint can be reached."""
+    """Hears of endpoints that come, go, and can be reached."""
+
+    def on_attached(self, endpoint: Endpoint) -> None:
+        """The endpoint has connected; messages may not reach it yet."""
+
+    def on_detached(self, endpoint: Endpoint) -> None:
+        """The connection is gone, perhaps because of a newer one."""
 
     def on_reachable(self, endpoint: Endpoint) -> None:
         """The endpoint has (again) a subscription under which messages reach it."""

@@ -1,11 +1,15 @@
 """Who is at the other end of a session. The engine carries these values and never looks inside."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from akela.contract.topics import AppToken, EndpointId
 from broker import Session
+from operations.cohorts import Cohort
+
+NOTHING: Final[Mapping[str, Any]] = {}  # shared by all endpoints that have none of something
 
 MAX_TOLD: Final = 64  # unknown leaves of one connection that are remembered as answered
 
@@ -20,7 +24,7 @@ class Ledger:
     refused: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Endpoint:
     """An endpoint from its CONNECT on. One object per connection; the stored endpoint outlives it."""
 
@@ -31,7 +35,17 @@ class Endpoint:
     limited: bool  # it may register and say hello, nothing else
     ledger: Ledger = field(default_factory=Ledger)
     profile_id: str | None = None  # id of the stored profile's canonical form
-    profile: dict[str, object] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    server_profile: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    owner: str | None = None
+    rev: int = 0  # number of the change that Control's fields are known from
+    sdk: str | None = None
+    versions: Mapping[str, int] = field(default_factory=lambda: NOTHING)  # schema -> version that it runs
+    groups: tuple[str, ...] = ()  # by name, without `all`; shared with all that have the same
+    group_errors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    cohort: Cohort | None = None  # with whom it shares its configuration, while it is attached
+    device: Mapping[str, Any] | None = None  # the layer of values that it set itself, and that layer's id
+    device_id: str | None = None
     session: Session | None = None
     said_hello: bool = False
     holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger

@@ -12,8 +12,8 @@ from broker import Session
 from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
 from operations.catalog import Catalog
+from operations.convergence import Convergence
 from operations.effective import Configurations
-from operations.plugins.configuration import ConfigurationPlane
 from operations.principals import Operator
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,10 @@ class DocumentSource(Protocol):
         """All active configuration layers."""
         ...
 
+    async def load_groups(self) -> Sequence[Document]:
+        """All groups."""
+        ...
+
     async def find_endpoints(self, ids: Sequence[str]) -> Sequence[Document]:
         """The stored endpoints among `ids`."""
         ...
@@ -60,7 +64,7 @@ class Reloading:
         catalog: Catalog,
         configurations: Configurations,
         changes: AppliedChanges,
-        plane: ConfigurationPlane,
+        convergence: Convergence,
         attached: Attached,
         sessions: Callable[[], Iterable[Session]],
     ) -> None:
@@ -68,7 +72,7 @@ class Reloading:
         self._catalog = catalog
         self._configurations = configurations
         self._changes = changes
-        self._plane = plane
+        self._convergence = convergence
         self._attached = attached
         self._sessions = sessions
 
@@ -79,6 +83,7 @@ class Reloading:
             await self._source.load_applications(),
             await self._source.load_schemas(),
             await self._source.load_configurations(),
+            await self._source.load_groups(),
         )
         self._configurations.reloaded(position)
         return position
@@ -89,8 +94,7 @@ class Reloading:
         position = await self.load()
         await self._check_endpoints()
         await self._check_operators()
-        for app in self._attached.applications():
-            self._plane.changed(app, None)
+        self._convergence.reloaded()
         return position
 
     async def _check_endpoints(self) -> None:

@@ -24,6 +24,7 @@ from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
 from operations.catalog import Catalog
 from operations.changes import ChangeFeed
+from operations.convergence import Convergence
 from operations.downlink import Downlink
 from operations.effective import Configurations
 from operations.endpoint_writer import EndpointWriter
@@ -63,11 +64,15 @@ class OperationsServer:
         self._writer = EndpointWriter(self._store)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, self._attached)
-        self._attached.attend(self._plane)
-        changes = AppliedChanges(self._catalog, self._configurations, self._plane, self._attached, self._sessions)
+        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations)
+        self._convergence = Convergence(
+            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane.bring
+        )
+        changes = AppliedChanges(self._catalog, self._configurations, self._convergence, self._attached, self._sessions)
+        self._attached.attend(changes)
+        self._attached.attend(self._convergence)
         self._reloading = Reloading(
-            self._store, self._catalog, self._configurations, changes, self._plane, self._attached, self._sessions
+            self._store, self._catalog, self._configurations, changes, self._convergence, self._attached, self._sessions
         )
         self._feed = ChangeFeed(self._store, changes.apply, self._reloading.start_over)
         self._broker = self._engine()
@@ -93,9 +98,9 @@ class OperationsServer:
         settings = self._settings
         names = ("hello", "registration", "profile", "configuration", "data")
         planes = (
-            HelloPlane(self._downlink, self._writer, self._attached, names, settings.max_payload),
+            HelloPlane(self._downlink, self._writer, self._attached, self._convergence, names, settings.max_payload),
             RegistrationPlane(self._downlink, self._writer),
-            ProfilePlane(self._downlink, self._writer, self._catalog),
+            ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence),
             self._plane,
             DataPlane(self._downlink, self._records, self._catalog),
         )

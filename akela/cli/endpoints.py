@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from akela.cli import provisioning
-from akela.cli.session import Session, api_options, app_option, confirm, page_options, print_json, yes_option
+from akela.cli.session import Session, api_options, app_option, confirm, page_options, print_json, read_json, yes_option
 from akela.client import path_of
 
 TAIL_EVERY_S: Final = 0.5
@@ -55,12 +55,13 @@ def add(
 @app_option
 @click.option("--prefix", help="only ids that begin so")
 @click.option("--revoked/--not-revoked", default=None, help="only those that are, or are not")
+@click.option("--owner", help="only this owner's")
 @page_options
 @api_options
-def index(session: Session, app: str, prefix: str | None, revoked: bool | None, **page: Any) -> None:
+def index(session: Session, app: str, **where: Any) -> None:
     """Endpoints of an application."""
-    columns = ("id", "how", "registered_at", "last_seen", "server", "revoked")
-    session.pages(_path(session, app), columns, prefix=prefix, revoked=revoked, **page)
+    columns = ("id", "how", "registered_at", "last_seen", "server", "owner", "revoked")
+    session.pages(_path(session, app), columns, **where)
 
 
 @endpoint.command("show")
@@ -75,6 +76,38 @@ def show(session: Session, app: str, ep: str) -> None:
         return
     session.show({key: item for key, item in value.items() if key != "config"})
     click.echo(f"configuration: {_sentence(value['config'])}")
+
+
+@endpoint.command("update")
+@app_option
+@click.argument("ep", metavar="ID")
+@click.option("--owner", help="whose it is now")
+@click.option("--no-owner", is_flag=True, help="nobody's")
+@click.option("--server-profile", metavar="FILE|-", help="the server-side profile, as JSON")
+@api_options
+def update(session: Session, app: str, ep: str, owner: str | None, no_owner: bool, server_profile: str | None) -> None:
+    """Change what operators say of an endpoint: what is left out stays. Groups and configuration follow.
+
+    Example: akela endpoint update --app meters meter-2 --owner jo
+    """
+    if owner is not None and no_owner:
+        raise click.UsageError("give --owner or --no-owner")
+    changes = {"owner": owner} if owner is not None or no_owner else {}
+    if server_profile is not None:
+        changes |= {"server_profile": read_json(server_profile)}
+    if not changes:
+        raise click.UsageError("nothing to change: give one of --owner, --no-owner, --server-profile")
+    session.show(session.client.patch(_path(session, app, ep), changes))
+
+
+@endpoint.command("retry")
+@app_option
+@click.argument("ep", metavar="ID")
+@api_options
+def retry(session: Session, app: str, ep: str) -> None:
+    """Send an endpoint its configuration again that is held back because it was refused, or never answered."""
+    session.client.act(_path(session, app, ep), "retry")
+    session.done(f"endpoint {ep} is tried again")
 
 
 @endpoint.command("revoke")

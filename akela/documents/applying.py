@@ -14,7 +14,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from akela.documents.model import DEPENDENTS, KINDS, Change, Content
 from akela.errors import AkelaError
 
-ENDPOINT_FIELDS: Final = ("tenant", "credentials", "revoked", "server_profile")  # of an endpoint: what Control owns
+# Of an endpoint: what Control owns.
+ENDPOINT_FIELDS: Final = ("tenant", "credentials", "revoked", "server_profile", "owner", "retry")
 BATCH: Final = 250  # rows in one insert: a leader that lost its session stops after at most so many
 DUPLICATE_KEY: Final = 11000
 

@@ -123,13 +123,21 @@ class ConfigurationVersion(Managed):
 class Endpoint(Managed):
     """An endpoint.
 
-    Control owns `tenant`, `credentials`, `revoked`, `server_profile`; the rest Operations servers write, outside the log.
+    Control owns `tenant`, `credentials`, `revoked`, `server_profile`, `owner`, `retry`; the rest Operations servers write, outside the log.
     """
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "endpoints",
         "strict": False,
-        "indexes": ["app", "revoked", {"fields": ["app", "ep"], "unique": True}, ("app", "revoked", "ep")],
+        "indexes": [
+            "app",
+            "revoked",
+            "owner",
+            {"fields": ["app", "ep"], "unique": True},
+            ("app", "revoked", "ep"),
+            ("app", "owner", "ep"),
+            ("app", "owner", "revoked", "ep"),
+        ],
     }
     id = me.StringField(primary_key=True)  # {app}/{ep}
     app = me.StringField(required=True)
@@ -140,6 +148,8 @@ class Endpoint(Managed):
     credentials = me.ListField(PlainField())
     revoked = me.BooleanField(default=False)
     server_profile = PlainField()
+    owner = me.StringField()  # name of one of the application's owners; null: nobody's
+    retry = me.IntField()  # grows whenever an operator asks to try a held configuration again
     presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
     profile = PlainField()
     profile_id = me.StringField()

@@ -79,6 +79,10 @@ class OperationsStore:
         """All active configuration layers. Raises: StoreError."""
         return await self._all("configurations", {})
 
+    async def load_groups(self) -> Sequence[Document]:
+        """All groups. Raises: StoreError."""
+        return await self._all("groups", {})
+
     async def head_seq(self) -> int:
         """The last number of the change log that has been taken; 0 when it is empty. Raises: StoreError."""
         async with _telling():

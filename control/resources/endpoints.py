@@ -12,10 +12,12 @@ from akela.documents import model
 from akela.documents.model import Content
 from control import layers
 from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, Paging, Server, now
+from control.definitions import DEFINED_NAME
 from control.etags import IfMatch, check_match, reply
 from control.paging import Prefix, Sort, given, paged, problems_of, sorting
 from control.problems import Problem, not_found
 from control.registry import newest
+from control.resources.owners import check_owner
 from control.route import Route
 from control.secrets import digest, new_credential, new_id
 from control.shapes import Revised, page_model
@@ -34,6 +36,9 @@ class EndpointSettings(Body):
     revoked: bool = Field(default=False, description="shut out: disconnected at once, stays out")
     server_profile: dict[str, Any] | None = Field(
         default=None, description="the server-side profile, by the application's schema of kind server-profile"
+    )
+    owner: str | None = Field(
+        default=None, pattern=DEFINED_NAME, description="name of one of the application's owners", examples=["jo"]
     )
 
 
@@ -61,6 +66,7 @@ class Endpoint(Revised):
     how: str = Field(description="provisioned, or claim: it registered itself")
     revoked: bool
     server_profile: dict[str, Any] | None
+    owner: str | None
     profile: Any
     profile_id: str | None
     sdk: str | None
@@ -102,10 +108,12 @@ def add(app: str, body: NewEndpoint, caller: Calling, core: Server) -> Response:
     """Provision an endpoint; `credential` is its password, shown once."""
     core.application(caller, app, DEVELOPERS)
     _check_profile(app, body.server_profile)
+    check_owner(app, body.owner)
     secret, moment = new_credential(), now()
     content = {
         "_id": f"{app}/{body.id}", "app": app, "ep": body.id, "tenant": caller.tenant, "registered_at": moment,
         "how": "provisioned", "credentials": [_credential(secret)], "revoked": body.revoked, "server_profile": body.server_profile,
+        "owner": body.owner,
     }  # fmt: skip
     made = core.put(caller, "endpoint", content, None, app)
     location = f"{router.prefix.replace('{app}', app)}/{body.id}"
@@ -121,10 +129,11 @@ def index(
     sort: Annotated[Sort, sorting("id")],
     prefix: Prefix = None,
     revoked: Annotated[bool | None, Query(description="only those that are, or are not")] = None,
+    owner: Annotated[str | None, Query(pattern=DEFINED_NAME, description="only this owner's")] = None,
 ) -> Response:
     """The application's endpoints by id."""
     core.application(caller, app)
-    where = {"app": app} | given(revoked=revoked)
+    where = {"app": app} | given(revoked=revoked, owner=owner)
     return reply(paged("endpoint", where, page, _shown, key="ep", descending=sort.descending, prefix=prefix))
 
 
@@ -178,6 +187,16 @@ def restore(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch =
     return _set_revoked(core, caller, (app, ep), if_match, revoked=False)
 
 
+@router.post("/{ep}/retry", response_model=Endpoint)
+def retry(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = None) -> Response:
+    """Send a configuration that is held back (refused, or never answered) to the endpoint again."""
+    core.application(caller, app, DEVELOPERS)
+    found = _found(app, ep)
+    check_match(found, if_match)
+    made = core.put(caller, "endpoint", _own(found) | {"retry": (found.get("retry") or 0) + 1}, found, app)
+    return reply(_shown(found | made), made)
+
+
 @router.post("/{ep}/credentials", status_code=201, response_model=NewCredential)
 def add_credential(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """Give an endpoint a further credential, shown once. It has two at most: delete the old one when the new one is in use."""
@@ -223,6 +242,8 @@ def delete(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = 
 def _write(core: Core, caller: Caller, app: str, found: Content, settings: EndpointSettings) -> Response:
     if settings.server_profile != found.get("server_profile"):
         _check_profile(app, settings.server_profile)
+    if settings.owner != found.get("owner"):
+        check_owner(app, settings.owner)
     made = core.put(caller, "endpoint", _own(found) | settings.model_dump(), found, app)
     return reply(_shown(found | made), made)
 
@@ -284,7 +305,9 @@ def _shown(document: Content) -> Content:
     credentials = [
         {"id": c["id"], "kind": c["kind"], "used": bool(c.get("used"))} for c in document.get("credentials") or ()
     ]
-    names = ("app", "tenant", "registered_at", "how", "server_profile", "profile", "profile_id", "sdk", "versions")
+    names = (
+        "app", "tenant", "registered_at", "how", "server_profile", "owner", "profile", "profile_id", "sdk", "versions",
+    )  # fmt: skip
     shown = {name: document.get(name) for name in names}
     presence = document.get("presence") or {"at": None, "server": None}
     seen = {"last_seen": presence["at"], "server": presence["server"], "revoked": bool(document.get("revoked"))}

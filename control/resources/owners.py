@@ -105,6 +105,12 @@ def check_public_key(text: str, path: str) -> None:
         raise Problem(422, "no public key in PEM", [(path, "no public key in PEM")]) from error
 
 
+def check_owner(app: str, name: str | None) -> None:
+    """Raises: Problem 422 for an owner that does not exist."""
+    if name is not None and model.find("owner", f"{app}/{name}") is None:
+        raise Problem(422, f"no owner {name!r}", [("/owner", f"no owner {name!r}")])
+
+
 def _verifier_rule(app: str, content: Content, before: Content | None) -> None:
     checked_settings(SETTINGS, content)
     if content["kind"] == "jwt":
@@ -118,6 +124,10 @@ def _owner_rule(app: str, content: Content, before: Content | None) -> None:
 
 
 def _before_owner_delete(core: Core, caller: Caller, document: Content) -> None:
+    """Take the owner's layer away. Raises: Problem 409 while endpoints are its own."""
+    owned = model.find_one("endpoint", {"app": document["app"], "owner": document["name"]})
+    if owned is not None:
+        raise Problem(409, f"endpoint {owned['ep']!r} belongs to it, perhaps others too; give them another owner first")
     layer = model.find("configuration", f"{document['app']}/default/owner:{document['name']}")
     if layer is not None:
         core.delete(caller, "configuration", layer, document["app"])

@@ -1,15 +1,12 @@
 """The configuration plane: keeps each attached endpoint on its effective configuration and its ledger true.
 
-One rule decides what is sent, whatever happened before (`_bring`): an endpoint that does not hold what it should have, and
-has not been sent it on this connection, is sent it. Attach, hello, subscription and every change of a layer only call
+One rule decides what is sent, whatever happened before (`bring`): an endpoint that does not hold what it should have, and
+has not been sent it on this connection, is sent it. Attach, hello, subscription and every change only call
 that rule. An endpoint holds what its hello said, and without a hello what it last reported as applied.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -19,16 +16,11 @@ from akela.contract.errors import ContractError
 from akela.contract.payloads import AppliedReport, decode_json
 from akela.contract.topics import ConfigApplied, ConfigGet, Up
 from broker import Session
-from operations.attached import Attached
 from operations.downlink import Downlink
 from operations.effective import Configurations, Effective
 from operations.endpoint_writer import EndpointWriter
 from operations.planes import when_durable
 from operations.principals import Endpoint
-
-log = logging.getLogger(__name__)
-
-SLICE: Final = 200  # endpoints brought in one turn of the loop, so that a large fleet never stops the others' messages
 
 
 class Sent:
@@ -47,34 +39,16 @@ class ConfigurationPlane:
     name = "configuration"
     requests: tuple[type[Up], ...] = (ConfigGet, ConfigApplied)
 
-    def __init__(
-        self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations, attached: Attached
-    ) -> None:
+    def __init__(self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations) -> None:
         self._downlink = downlink
         self._writer = writer
         self._configurations = configurations
-        self._attached = attached
-        self._changed: dict[str, set[str] | None] = {}  # app -> endpoints; None: all of them
-        self._worker: asyncio.Task[None] | None = None
 
     def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
         """Serve one request of this plane."""
         if isinstance(request, ConfigGet):
             return self._get(endpoint, request)
         return self._report(endpoint, AppliedReport.from_json(decode_json(payload)), ticket)
-
-    def on_reachable(self, endpoint: Endpoint) -> None:
-        """Send the endpoint's configuration if it lacks it."""
-        self._bring(endpoint)
-
-    def changed(self, app: str, ep: str | None) -> None:
-        """A layer or schema changed, for one endpoint or (None) for all of the application: bring who is attached."""
-        if ep is None:
-            self._changed[app] = None
-        elif (known := self._changed.setdefault(app, set())) is not None:
-            known.add(ep)
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._bring_all())
 
     def on_delivered(self, session: Session, tag: object) -> None:
         """The endpoint has acknowledged a push."""
@@ -88,32 +62,26 @@ class ConfigurationPlane:
             endpoint.sent_now = None
             self._downlink.observe(endpoint.app, endpoint.ep, "dropped", {"topic": topic, "why": why})
 
-    async def _bring_all(self) -> None:
-        while self._changed:
-            app, only = self._changed.popitem()
-            if only is None:
-                endpoints = list(self._attached.of(app))
-            else:
-                endpoints = [e for e in (self._attached.find(app, ep) for ep in only) if e is not None]
-            for start in range(0, len(endpoints), SLICE):
-                for endpoint in endpoints[start : start + SLICE]:
-                    self._bring(endpoint)
-                await asyncio.sleep(0)
-        self._worker = None
-
-    def _bring(self, endpoint: Endpoint) -> None:
-        target = self._configurations.of(endpoint.app, endpoint.ep)
-        if target is None or endpoint.session is None or endpoint.limited:
+    def bring(self, endpoint: Endpoint) -> None:
+        """Send the endpoint its configuration if it lacks it, and note in the ledger what it should have."""
+        target = self._target(endpoint)
+        if target is None or endpoint.session is None:
             return
-        if endpoint.ledger.assigned != target.id:
-            endpoint.ledger.assigned = target.id
-            self._note(endpoint, "assigned", target.id, seq=target.seq)
+        self._assign(endpoint, target)
         if endpoint.holds == target.id:
             if endpoint.ledger.applied != target.id:
                 endpoint.ledger.applied = target.id
                 self._note(endpoint, "applied", target.id)
         elif endpoint.sent_now != target.id:
             self._push(endpoint, target)
+
+    def _target(self, endpoint: Endpoint) -> Effective | None:
+        return None if endpoint.cohort is None else self._configurations.of(endpoint.cohort)
+
+    def _assign(self, endpoint: Endpoint, target: Effective) -> None:
+        if endpoint.ledger.assigned != target.id:
+            endpoint.ledger.assigned = target.id
+            self._note(endpoint, "assigned", target.id, seq=self._configurations.position)
 
     def _push(self, endpoint: Endpoint, target: Effective) -> None:
         payload = self._configurations.payload(endpoint.app, target, endpoint.holds)
@@ -123,13 +91,11 @@ class ConfigurationPlane:
             self._note(endpoint, "sent", target.id)
 
     def _get(self, endpoint: Endpoint, request: ConfigGet) -> bool:
-        target = self._configurations.of(endpoint.app, endpoint.ep)
+        target = self._target(endpoint)
         if target is None:
             raise ContractError("the application has no configuration schema", code=Code.NOT_FOUND)
-        if endpoint.ledger.assigned != target.id:
-            endpoint.ledger.assigned = target.id
-            self._note(endpoint, "assigned", target.id, seq=target.seq)
-        body = msgspec.json.decode(target.full)
+        self._assign(endpoint, target)
+        body = {"id": target.id, "seq": self._configurations.position, "full": msgspec.Raw(target.body)}
         self._downlink.answer(endpoint, request.rid, Code.OK, body)
         return True
 
@@ -149,7 +115,7 @@ class ConfigurationPlane:
             endpoint.ledger.refused = report.id
             state = "refused"
             more = {"code": report.code, "key": report.key, "reason": report.reason}
-        fields: dict[str, Any] = {f"config.{state}": {"id": report.id, "at": datetime.now(UTC), **more}}
+        fields: dict[str, Any] = {f"config.{state}": {"id": report.id, "at": self._writer.moment(), **more}}
         if state == "applied":
             fields["config.refused"] = None
         self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, _nothing, self._refuser(endpoint)))
@@ -160,7 +126,7 @@ class ConfigurationPlane:
         return lambda error: self._downlink.refuse(endpoint, self.name, None, error)
 
     def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
-        self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": datetime.now(UTC), **more}})
+        self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": self._writer.moment(), **more}})
         self._observe(endpoint, state, number, {})
 
     def _observe(self, endpoint: Endpoint, state: str, number: str, more: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from akela.contract.codes import Code
 from akela.contract.payloads import HelloPayload, decode_json
 from akela.contract.topics import Hello, Up
 from operations.attached import Attached
+from operations.convergence import Convergence
 from operations.downlink import Downlink
 from operations.endpoint_writer import EndpointWriter
 from operations.principals import Endpoint
@@ -19,11 +20,18 @@ class HelloPlane:
     requests: tuple[type[Up], ...] = (Hello,)
 
     def __init__(
-        self, downlink: Downlink, writer: EndpointWriter, attached: Attached, planes: tuple[str, ...], max_payload: int
+        self,
+        downlink: Downlink,
+        writer: EndpointWriter,
+        attached: Attached,
+        convergence: Convergence,
+        planes: tuple[str, ...],
+        max_payload: int,
     ) -> None:
         self._downlink = downlink
         self._writer = writer
         self._attached = attached
+        self._convergence = convergence
         self._planes = planes
         self._max_payload = max_payload
 
@@ -36,12 +44,21 @@ class HelloPlane:
             endpoint.sent_now = None  # what attach sent, before this first word, was based on something else
         endpoint.said_hello = True
         endpoint.holds = hello.config
-        if hello.versions or hello.sdk:
-            self._writer.set(endpoint.key, {"sdk": hello.sdk, "versions": dict(hello.versions or {})})
+        self._learn(endpoint, hello)
         self._downlink.answer(endpoint, request.rid, Code.OK, self._welcome(endpoint, hello))
         if not endpoint.limited:
             self._attached.reachable(endpoint)
         return True
+
+    def _learn(self, endpoint: Endpoint, hello: HelloPayload) -> None:
+        """Store what the endpoint runs, if that is new; its groups may follow from it."""
+        if not (hello.versions or hello.sdk):
+            return
+        if hello.sdk == endpoint.sdk and hello.versions == endpoint.versions:
+            return
+        endpoint.sdk, endpoint.versions = hello.sdk, hello.versions
+        fields = {"sdk": hello.sdk, "versions": dict(hello.versions), **self._convergence.judge(endpoint)}
+        self._writer.set(endpoint.key, fields)
 
     def _welcome(self, endpoint: Endpoint, hello: HelloPayload) -> dict[str, Any]:
         wants = ["profile"] if hello.profile is not None and hello.profile != endpoint.profile_id else []

@@ -1,7 +1,6 @@
 """The profile plane: the client-side profile, whole or as a merge patch, checked against the application's schema."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from akela.contract.canonical import config_id
@@ -11,6 +10,7 @@ from akela.contract.errors import ContractError, PayloadError
 from akela.contract.payloads import decode_payload
 from akela.contract.topics import Profile, Up
 from operations.catalog import Catalog
+from operations.convergence import Convergence
 from operations.downlink import Downlink
 from operations.endpoint_writer import EndpointWriter
 from operations.planes import when_durable
@@ -23,13 +23,14 @@ class ProfilePlane:
     name = "profile"
     requests: tuple[type[Up], ...] = (Profile,)
 
-    def __init__(self, downlink: Downlink, writer: EndpointWriter, catalog: Catalog) -> None:
+    def __init__(self, downlink: Downlink, writer: EndpointWriter, catalog: Catalog, convergence: Convergence) -> None:
         self._downlink = downlink
         self._writer = writer
         self._catalog = catalog
+        self._convergence = convergence
 
     def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
-        """Store the profile; the acknowledgement follows the write."""
+        """Store the profile and the groups that it makes, in one write; the acknowledgement and what follows come after it."""
         assert isinstance(request, Profile)
         profile = self._checked(endpoint, decode_payload(payload), patch=request.patch)
         number = config_id(profile)
@@ -37,12 +38,14 @@ class ProfilePlane:
         def accepted() -> None:
             self._downlink.answer(endpoint, request.rid, Code.OK, {"profile": number})
             self._downlink.observe(endpoint.app, endpoint.ep, "profile", {"id": number})
+            self._convergence.on_reachable(endpoint)
 
         def never(error: ContractError) -> None:
             self._downlink.refuse(endpoint, self.name, request.rid, error)
 
-        endpoint.profile, endpoint.profile_id = dict(profile), number
-        fields = {"profile": profile, "profile_id": number, "profile_seen": {"id": number, "at": datetime.now(UTC)}}
+        endpoint.profile, endpoint.profile_id = profile, number
+        seen = {"id": number, "at": self._writer.moment()}
+        fields = {"profile": profile, "profile_id": number, "profile_seen": seen, **self._convergence.judge(endpoint)}
         self._writer.set(endpoint.key, fields, when_durable(endpoint, ticket, accepted, never))
         return False
 
@@ -51,9 +54,11 @@ class ProfilePlane:
         if not isinstance(whole, Mapping):
             raise PayloadError("a profile is a JSON object", code=Code.BAD_REQUEST)
         entry = self._catalog.entry(endpoint.app)
-        schema = entry.schema("profile") if entry is not None else None
+        version = endpoint.versions.get("profile")
+        schema = entry.schema("profile", version=version) if entry is not None else None
         if schema is None:
-            raise ContractError("the application has no profile schema yet", code=Code.CONFLICT)
+            which = "no profile schema yet" if version is None else f"no profile schema version {version}"
+            raise ContractError(f"the application has {which}", code=Code.CONFLICT)
         problems = schema.parsed.validate(whole)
         if problems:
             raise ContractError(problems[0].reason, code=Code.UNPROCESSABLE, key=problems[0].path)

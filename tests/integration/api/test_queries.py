@@ -123,7 +123,7 @@ def asked_of(parameters: Any) -> Iterator[dict[str, Any]]:
     filters: list[dict[str, Any]] = [{}]
     values = {
         "prefix": "a", "name": "default", "kind": "file", "scope": "all", "target": "-", "trust": "open", "revoked": False,
-        "user": "admin", "endpoint": "e1", "who": "admin", "app": "abcd",
+        "user": "admin", "endpoint": "e1", "who": "admin", "app": "abcd", "owner": "o1",
     }  # fmt: skip
     for name in by_name.keys() - {"limit", "cursor", "sort", "since", "until", "tenant"}:
         value = values[name]
