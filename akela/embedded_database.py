@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from neosqlite import Connection
 from nx_27017.handler import NeoSQLiteHandler
 from nx_27017.server import handle_client
 
+from akela.embedded_updates import same_for_many, set_same
 from akela.errors import ServerError
 from akela.lifecycle import Stopper, run_server
 from akela.logs import set_up
@@ -46,9 +47,13 @@ class WritesTogether(NeoSQLiteHandler):  # type: ignore[misc]
     def handle_command(self, msg: Message) -> Answer:
         """Serve one command of another kind."""
         if _writes(msg):
-            return self._together(super().handle_command, msg)
+            return self._together(self._update if same_for_many(_updates(msg)) else super().handle_command, msg)
         answer: Answer = super().handle_command(msg)
         return answer
+
+    def _update(self, msg: Message) -> Answer:
+        met = set_same(self.conn.db, _body(msg)["update"], _updates(msg))
+        return msg["request_id"], {"ok": 1, "n": met, "nModified": met}
 
     def _together(self, serve: Callable[[Message], Answer], msg: Message) -> Answer:
         database: sqlite3.Connection = self.conn.db
@@ -67,8 +72,21 @@ class WritesTogether(NeoSQLiteHandler):  # type: ignore[misc]
             return answer
 
 
-def _writes(msg: Mapping[str, Any]) -> bool:
-    return any(kind == "body" and not WRITING.isdisjoint(body) for kind, body in msg["sections"])
+def _body(msg: Message) -> dict[str, Any]:
+    return next((part for kind, part in msg["sections"] if kind == "body"), {})
+
+
+def _writes(msg: Message) -> bool:
+    return not WRITING.isdisjoint(_body(msg))
+
+
+def _updates(msg: Message) -> list[dict[str, Any]]:
+    """The updates of a command, wherever the client has put them; none for another command."""
+    body = _body(msg)
+    if "update" not in body:
+        return []
+    sequences = [part["updates"] for kind, part in msg["sections"] if kind == "payload" and "updates" in part]
+    return [*body.get("updates", ()), *(update for sequence in sequences for update in sequence)]
 
 
 def _failed(why: str) -> dict[str, Any]:
