@@ -10,8 +10,8 @@ from bench.convergence.rig import Rig
 from bench.errors import NoResult
 
 COUNTED: Final = {
-    "endpoints written": "akela_endpoint_writes_total",
-    "statements": "akela_endpoint_write_statements_total",
+    "documents written": "akela_endpoint_writes_total",
+    "database statements": "akela_endpoint_write_statements_total",
     "calls": "akela_endpoint_write_calls_total",
 }
 

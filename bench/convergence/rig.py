@@ -24,6 +24,7 @@ from tests.cluster import Cluster
 DATABASE: Final = "akela"
 BATCH: Final = 1000
 REST_S: Final = 30.0  # after which servers that still write are not at rest
+LOOK_S: Final = 0.05
 FIELDS: Final = 16
 SCHEMA: Final = {
     "type": "record", "name": "Device",
@@ -85,11 +86,19 @@ class Rig:
 
     async def at_rest(self) -> None:
         """Return when the Operations server has nothing left to write. Raises: NoResult."""
+        await self._until("akela_endpoint_updates_waiting", "writes")
+
+    async def _until(self, metric: str, what: str) -> None:
         deadline_s = asyncio.get_running_loop().time() + REST_S
-        while (await self.metrics())["akela_endpoint_updates_waiting"]:
+        while (await self.metrics())[metric]:
             if asyncio.get_running_loop().time() > deadline_s:
-                raise NoResult(f"the Operations server still writes after {REST_S:.0f} s")
-            await asyncio.sleep(0.05)
+                raise NoResult(f"the Operations server still {what} after {REST_S:.0f} s")
+            await asyncio.sleep(LOOK_S)
+
+    async def nobody_attached(self) -> None:
+        """Return when the Operations server has seen everybody go, and has written that. Raises: NoResult."""
+        await self._until("akela_endpoints_attached", "has endpoints attached")
+        await self.at_rest()
 
     async def applied(self, number: str, count: int) -> int:
         """How many of the stored endpoints have this configuration applied: read back from the database."""
