@@ -18,7 +18,7 @@ from tests.database import Database
 from tests.ports import free_offset
 
 PASSWORD: Final = "a good password"
-WAIT_S: Final = 40.0
+WAIT_S: Final = 90.0
 CONTROL_PORTS: Final = ("--api-port", "--control-admin-port")
 OPERATIONS_PORTS: Final = ("--mqtt-port", "--ws-port", "--admin-port")
 
