@@ -83,6 +83,7 @@ class ConfigurationPlane:
         present = session.principal  # another object than at the time of the push, if the session has been resumed
         endpoint = present if isinstance(present, Endpoint) else tag.endpoint
         ledger = endpoint.ledger
+        endpoint.acked = endpoint.acked or endpoint.sent_now == tag.id
         self._note(endpoint, "delivered", tag.id)
         known = ledger.attempts
         if ledger.assigned == tag.id and ledger.refused != tag.id and not (known is not None and known.held):
@@ -140,13 +141,14 @@ class ConfigurationPlane:
 
     def _push(self, endpoint: Endpoint, target: Effective) -> None:
         avro = endpoint.fmt == "avro"
-        payload = self._configurations.payload(endpoint.app, target, _base(endpoint), avro=avro)
+        base = _base(endpoint)
+        payload = self._configurations.payload(endpoint.app, target, base, avro=avro)
         if endpoint.max_size is not None and len(payload) > endpoint.max_size:
             reason = f"{len(payload)} bytes; the endpoint takes {endpoint.max_size}"
             self._unservable(endpoint, Unservable(reason, "max"), Code.TOO_LARGE)
             return
         topic = topics.down(endpoint.app, endpoint.ep, "config")
-        endpoint.sent_now = target.id
+        endpoint.sent_now, endpoint.sent_base, endpoint.acked = target.id, base, False
         content = AVRO if avro else JSON
         if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id), content=content):
             endpoint.sent_now = None
@@ -277,8 +279,7 @@ class ConfigurationPlane:
 
 def _base(endpoint: Endpoint) -> str | None:
     """What the endpoint surely holds, for a delta. One that was sent something since may hold that, and has not said so yet."""
-    said_now = endpoint.said_hello and endpoint.sent_now is None
-    return endpoint.holds if said_now or endpoint.ledger.sent in (None, endpoint.holds) else None
+    return endpoint.holds if endpoint.ledger.sent in (None, endpoint.holds) else None
 
 
 def _behind(endpoint: Endpoint, attempts: Attempts) -> dict[str, Any]:
