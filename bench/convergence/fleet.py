@@ -11,7 +11,7 @@ from bench import wire
 from bench.convergence.device import Device, Report
 from bench.errors import NoResult
 
-AT_ONCE: Final = 200  # connections that are being opened
+AT_ONCE: Final = 500  # connections that are being opened
 PATIENCE_S: Final = 120.0  # a number that takes longer is none
 REPORT_TOPIC: Final = "a1/me/u/config/applied"
 
