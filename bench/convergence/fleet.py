@@ -41,8 +41,8 @@ class Fleet:
 
     def __init__(self, port: int, logins: Sequence[Login]) -> None:
         self._port = port
-        reports = {login.report_topic: Report(login.report_topic) for login in logins}
-        self._plans = [(login.hello(), reports[login.report_topic]) for login in logins]
+        self.reports = {login.report_topic: Report(login.report_topic) for login in logins}
+        self._plans = [(login.hello(), self.reports[login.report_topic]) for login in logins]
         self._devices: list[Device] = []
         self._wanted = 0
         self._done: asyncio.Future[None] | None = None
