@@ -12,6 +12,7 @@ from akela.documents.model import Content
 from control import layers
 from control.core import Caller, Core
 from control.leases import without
+from control.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -45,4 +46,7 @@ def _end(core: Core, layer: Content, moment: datetime) -> bool:
             layers.deactivate(core, caller, layer)
     except StaleError:
         return False  # somebody else changes the layer right now: the next look finds it as it is then
+    except Problem as problem:  # the rest alone is no layer any more: the value stays until somebody sets another
+        log.warning("a lease cannot end", extra={"layer": layer["_id"], "why": problem.detail})
+        return False
     return True
