@@ -94,14 +94,8 @@ def failing(app: str, after: str | None, limit: int) -> list[Content]:
 
 def these(app: str, eps: Sequence[str], wanted: Mapping[str, int]) -> list[Content]:
     """The endpoints among `eps` that are there."""
-    stages: Stages = [{"$match": {"app": app, "ep": {"$in": list(eps)}}}, {"$project": dict(wanted)}]
-    return _aggregated(stages, max(1, len(eps)))
-
-
-def count(app: str) -> int:
-    """How many endpoints an application has."""
-    found = _aggregated([{"$match": {"app": app}}, {"$group": {"_id": None, "n": {"$sum": 1}}}], 1)
-    return next((int(row["n"]) for row in found), 0)
+    keys = [f"{app}/{ep}" for ep in eps]
+    return list(Endpoint.collection().find({"_id": {"$in": keys}}, dict(wanted)).batch_size(max(1, len(eps))))
 
 
 def occurring(app: str) -> list[tuple[str, ...]]:
