@@ -98,6 +98,12 @@ def these(app: str, eps: Sequence[str], wanted: Mapping[str, int]) -> list[Conte
     return list(Endpoint.collection().find({"_id": {"$in": keys}}, dict(wanted)).batch_size(max(1, len(eps))))
 
 
+def count(app: str) -> int:
+    """How many endpoints an application has."""
+    found = _aggregated([{"$match": {"app": app}}, {"$group": {"_id": None, "n": {"$sum": 1}}}], 1)
+    return next((int(row["n"]) for row in found), 0)
+
+
 def occurring(app: str) -> list[tuple[str, ...]]:
     """The different `groups` of an application's endpoints."""
     found = _aggregated([{"$match": {"app": app}}, {"$group": {"_id": "$groups", "n": {"$sum": 1}}}], BATCH)
