@@ -134,5 +134,5 @@ def _endpoint(
         versions=document.get("versions") or NOTHING,
         groups=tuple(document.get("groups") or ()),
         group_errors=document.get("group_errors") or NOTHING,
-        holds=ledger.applied,
+        holds=ledger.held,
     )
