@@ -83,6 +83,6 @@ class Downlink:
         )
 
     def observe(self, app: AppToken, ep: EndpointId, what: str, body: Mapping[str, Any]) -> None:
-        """Tell the operators who watch this endpoint."""
-        if self.broker is not None:
+        """Tell the operators who watch this endpoint; costs nothing where nobody does."""
+        if self.broker is not None and self.broker.heard(*topics.operator_levels(app, ep)):
             self.broker.publish(topics.operator(app, ep, what), encode(body), qos=0)

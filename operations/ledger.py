@@ -5,6 +5,7 @@ The stored form is the endpoint's field `config`: `assigned`, `sent`, `delivered
 an operator to try again (`retry`, a number that grows) they stand behind: a newer one makes them void.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,7 +49,8 @@ class Ledger:
 
         def held(state: str, name: str = "id") -> str | None:
             entry = config.get(state)
-            return entry.get(name) if entry else None
+            found = entry.get(name) if entry else None
+            return None if found is None else sys.intern(found)  # thousands of endpoints have the same few
 
         return cls(
             assigned=held("assigned"),
