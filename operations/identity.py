@@ -136,7 +136,7 @@ def _endpoint(
         versions=document.get("versions") or NOTHING,
         groups=tuple(document.get("groups") or ()),
         group_errors=document.get("group_errors") or NOTHING,
-        holds=ledger.applied,
+        holds=ledger.held,
         device=state,
         device_id=device_id(state.values),
         decided=document.get("decided") or NOTHING,

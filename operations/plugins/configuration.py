@@ -2,7 +2,8 @@
 
 One rule decides what is sent, whatever happened before (`bring`): an endpoint that does not hold what it should have, and
 has not been sent it on this connection, is sent it, unless it refused it and the wait is not over. Attach, hello, subscription, every
-change and every retry only call that rule. An endpoint holds what its hello said, and without a hello what it last reported as applied.
+change and every retry only call that rule. An endpoint holds what its hello said, and without a hello what it last reported as applied, and
+that surely only if it was sent nothing else since.
 """
 
 from collections.abc import Callable, Mapping
@@ -118,9 +119,9 @@ class ConfigurationPlane:
             self._unservable(endpoint, target, Code.CONFLICT)
             return
         self._assign(endpoint, target)
-        if endpoint.holds == target.id:
+        if _surely_held(endpoint) == target.id:
             self._servable(endpoint)
-            if endpoint.ledger.applied != target.id:
+            if endpoint.ledger.applied != target.id or endpoint.ledger.unsure:
                 self._applied(endpoint, target.id)
         elif endpoint.sent_now != target.id:
             if may_send(endpoint.ledger.attempts, datetime.now(UTC)):
@@ -150,7 +151,7 @@ class ConfigurationPlane:
 
     def _push(self, endpoint: Endpoint, target: Effective) -> None:
         avro = endpoint.fmt == "avro"
-        base = _base(endpoint)
+        base = _surely_held(endpoint)
         payload = self._configurations.payload(endpoint.app, target, base, avro=avro)
         if endpoint.max_size is not None and len(payload) > endpoint.max_size:
             reason = f"{len(payload)} bytes; the endpoint takes {endpoint.max_size}"
@@ -165,8 +166,17 @@ class ConfigurationPlane:
             return
         endpoint.ledger.sent = target.id
         self._servable(endpoint)
+        if base is None and endpoint.holds is not None:
+            self._lose_track(endpoint)
         known = endpoint.ledger.attempts
         self._note(endpoint, "sent", target.id, **(_behind(endpoint, known) if known is not None else {}))
+
+    def _lose_track(self, endpoint: Endpoint) -> None:
+        """It was sent one thing after another and has not said what became of it: what it applied last tells nothing any more."""
+        endpoint.holds = None
+        if not endpoint.ledger.unsure:
+            endpoint.ledger.unsure = True
+            self._writer.set(endpoint.key, {"config.unsure": True})
 
     def _wait(self, endpoint: Endpoint) -> None:
         """It was refused before: have it sent when the wait is over."""
@@ -232,12 +242,16 @@ class ConfigurationPlane:
         }
         if known is not None and known.held:
             fields["config.held"] = None
+        if ledger.unsure:
+            ledger.unsure, fields["config.unsure"] = False, None
         self._writer.set(endpoint.key, fields, told)
         self._observe(endpoint, "applied", number, {})
 
     def _refused(self, endpoint: Endpoint, report: AppliedReport, told: Callable[[bool], None]) -> None:
         ledger = endpoint.ledger
         known, ledger.refused = ledger.attempts, report.id
+        if ledger.sent == report.id:
+            ledger.sent = None  # it holds what it held before
         ledger.attempts = self._policy.refused(known, report.id, datetime.now(UTC))
         more = {"code": report.code, "key": report.key, "reason": report.reason}
         behind = _behind(endpoint, ledger.attempts) | {"next": ledger.attempts.due}
@@ -288,8 +302,8 @@ class ConfigurationPlane:
         self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})
 
 
-def _base(endpoint: Endpoint) -> str | None:
-    """What the endpoint surely holds, for a delta. One that was sent something since may hold that, and has not said so yet."""
+def _surely_held(endpoint: Endpoint) -> str | None:
+    """What the endpoint surely holds: one that was sent something since may hold that, and has not said so yet."""
     return endpoint.holds if endpoint.ledger.sent in (None, endpoint.holds) else None
 
 
