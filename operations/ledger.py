@@ -31,7 +31,7 @@ class Ledger:
     """Ids, newest first in life-cycle order. See DESIGN, "Ledger"."""
 
     assigned: str | None = None
-    sent: str | None = None
+    sent: str | None = None  # None also when the endpoint has said what it holds, and nothing was underway
     applied: str | None = None
     refused: str | None = None
     unservable: str | None = None  # why it is not sent at all, as it was told
