@@ -1,8 +1,8 @@
 """Writes what this server learns of endpoints: behind, coalesced per endpoint, many endpoints in one call.
 
-A field set twice before it is written goes out once, with the newer value. Whoever must not acknowledge before the fact passes
-`on_written`, and is written at once. What nobody waits for waits up to `PATIENCE_S` itself: as a rule the endpoint is written within
-that time anyway (assigned, sent, delivered and applied are then one write in place of two), and presence of many is one batch.
+A field set twice before it is written goes out once, with the newer value. Whoever must not acknowledge before the fact
+passes `on_written`. What the endpoint's next attach does not need is set with patience: it waits up to `PATIENCE_S` for another write
+of the same endpoint, so that assigned, sent, delivered and applied are as a rule one write in place of two.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Update = tuple[str, Mapping[str, Any]]  # stored endpoint's id, fields to set (dotted names allowed)
 
-PATIENCE_S: Final = 0.25  # how long what nobody waits for may wait to go along with something else
+PATIENCE_S: Final = 0.25  # how long what is set with patience may wait to go along with something else
 TICK_S: Final = 0.05  # of the times that are stored, so that many endpoints get equal values
 MAX_BATCH: Final = 4000  # updates in one call; several of an endpoint are one document
 
@@ -39,7 +39,7 @@ class EndpointWriter:
         self._store = store
         self._tick = -1
         self._moment = datetime.now(UTC)
-        self._patient: dict[str, list[Update]] = {}  # stored endpoint's id -> what nobody waits for, in its order
+        self._patient: dict[str, list[Update]] = {}  # stored endpoint's id -> what is set with patience, in its order
         self._timer: asyncio.TimerHandle | None = None
         self._commit: GroupCommit[Update] = GroupCommit(
             "endpoints", self._write, retriable=StoreError, max_batch=MAX_BATCH
@@ -63,9 +63,19 @@ class EndpointWriter:
             self._tick, self._moment = tick, datetime.fromtimestamp(tick * TICK_S, UTC)
         return self._moment
 
-    def set(self, key: str, fields: Mapping[str, Any], on_written: Callable[[bool], None] | None = None) -> None:
-        """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable."""
-        if on_written is None:
+    def set(
+        self,
+        key: str,
+        fields: Mapping[str, Any],
+        on_written: Callable[[bool], None] | None = None,
+        *,
+        patient: bool = False,
+    ) -> None:
+        """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable.
+
+        `patient`: neither a caller nor the next attach of the endpoint waits for it.
+        """
+        if patient:
             self._patient.setdefault(key, []).append((key, fields))
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._wait_no_more)

@@ -33,6 +33,8 @@ JSON: Final = Properties(content_type="application/json")
 AVRO: Final = Properties(content_type="application/avro")
 PUSHED: Final = "/d/config"  # end of the topic of a push, under either name
 
+PASSING: Final = frozenset({"assigned", "sent", "delivered"})  # states that a report follows, and no attach looks at
+
 
 class Sent:
     """Tag of a pushed configuration: comes back when the endpoint has acknowledged it."""
@@ -295,7 +297,8 @@ class ConfigurationPlane:
         return lambda error: self._downlink.refuse(endpoint, self.name, None, error)
 
     def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
-        self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": self._writer.moment(), **more}})
+        fields = {f"config.{state}": {"id": number, "at": self._writer.moment(), **more}}
+        self._writer.set(endpoint.key, fields, patient=state in PASSING and "tries" not in more)
         self._observe(endpoint, state, number, {})
 
     def _observe(self, endpoint: Endpoint, state: str, number: str | None, more: Mapping[str, Any]) -> None:
