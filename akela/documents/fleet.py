@@ -149,7 +149,7 @@ class Endpoint(Managed):
     how = me.StringField(required=True)
     claim = me.StringField()  # id of the claim secret that it registered with
     credentials = me.ListField(PlainField())  # that Control issued: {"id", "kind", "hash", "created"}
-    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created"}
+    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created", "used"}
     issued = PlainField()  # that Operations issued: id -> {"kind", "hash", "created"}
     used = PlainField()  # id of a credential (or x509, jwt) -> when it was first used
     certificate = PlainField()  # seen last: {"subject", "serial", "not_after", "authority"}
