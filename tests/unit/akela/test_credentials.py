@@ -38,7 +38,11 @@ def test_the_old_credential_is_good_until_the_new_one_is_used() -> None:
 
 
 def test_a_later_one_replaces_one_that_was_never_used() -> None:
-    document = {"credentials": [entry("a", 1)], "used": {"a": at(1)}, "issued": {"b": entry("b", 2), "c": entry("c", 3)}}
+    document = {
+        "credentials": [entry("a", 1)],
+        "used": {"a": at(1)},
+        "issued": {"b": entry("b", 2), "c": entry("c", 3)},
+    }
     assert valid(document) == ["a", "c"]
 
 
@@ -93,7 +97,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "credentials": [item for item in made if item["id"] not in issued],
         "issued": issued,
-        "used": {name: START for name in used},
+        "used": dict.fromkeys(used, START),
         "retired": [{"id": name, "created": at(draw(st.integers(0, 4)))} for name in sorted(retired)],
     }
 
