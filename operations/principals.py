@@ -24,7 +24,7 @@ class Endpoint:
     app: AppToken
     ep: EndpointId
     tenant: str
-    credential: str | None  # id of its own credential; None: it came with the application's claim secret
+    credential: str | None  # id of its own token; None: it came with something else
     limited: bool  # it may register and say hello, nothing else
     ledger: Ledger = field(default_factory=Ledger)
     profile_id: str | None = None  # id of the stored profile's canonical form
@@ -51,6 +51,13 @@ class Endpoint:
     sent_base: str | None = None  # what that was a delta against, if it was one
     acked: bool = False  # and whether it has arrived
     told: set[str] | None = None
+    via: str = "token"  # what it came with: token, claim, x509 or jwt
+    authority: str | None = None  # with x509: who signed its certificate; with jwt: the key's id
+    until: datetime | None = None  # when what it came with expires
+    generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
+    server_before: str | None = None  # where it was attached by its stored presence
+    newest: datetime | None = None  # when its newest token was made
+    spare: tuple[str, ...] = ()  # ids of issued tokens that a new one makes superfluous
     attached_at: datetime | None = None
 
     @property
@@ -89,6 +96,7 @@ class Server:
 Principal = Endpoint | Operator | Server
 
 CONTROL_USER: Final = "$control"
+PEER_USER: Final = "$operations"
 SERVER_NAMESPACE: Final = "$servers"
 
 
