@@ -9,11 +9,13 @@ from typing import Any, Final
 from akela.documents.applying import ENDPOINT_FIELDS
 from akela.membership import Group
 from broker import Reason, Session
+from operations import identity
 from operations.attached import Attached
 from operations.catalog import Catalog
 from operations.convergence import Convergence
 from operations.effective import Configurations, Recent
 from operations.principals import NOTHING, Endpoint, Operator
+from operations.trust import Trust
 
 MAX_RECENT: Final = 10_000  # changes of endpoints that are remembered for those whose document was read before
 
@@ -34,7 +36,9 @@ class AppliedChanges:
         convergence: Convergence,
         attached: Attached,
         sessions: Callable[[], Iterable[Session]],
+        trust: Trust,
     ) -> None:
+        self._trust = trust
         self._catalog = catalog
         self._configurations = configurations
         self._convergence = convergence
@@ -52,6 +56,8 @@ class AppliedChanges:
             "group": self._group,
             "endpoint": self._endpoint,
             "token": self._token,
+            "authority": self._authority,
+            "departure": self._departure,
         }.get(change["kind"])
         if handler is not None:
             handler(change)
@@ -72,6 +78,7 @@ class AppliedChanges:
         if change["op"] == "delete":
             self._end(lambda principal: isinstance(principal, Endpoint) and principal.app == change["target"])
             self._catalog.delete_application(change["target"])
+            self._trust.delete_application(change["target"])
         else:
             self._catalog.put_application(change["after"])
 
@@ -124,12 +131,7 @@ class AppliedChanges:
         endpoint = self._attached.find(app, ep)
         if endpoint is None or endpoint.session is None:
             return
-        if document is None:
-            allowed = endpoint.limited and self._catalog.entry(app) is not None  # it has not registered yet
-        else:
-            known = {credential["id"] for credential in document.get("credentials") or ()}
-            gone = endpoint.credential is not None and "credentials" in document and endpoint.credential not in known
-            allowed = not (document.get("revoked") or gone)
+        allowed = document is not None and identity.allowed(endpoint, document)
         if not allowed:
             endpoint.session.disconnect(Reason.NOT_AUTHORIZED, "revoked")
         elif document is not None:
@@ -150,6 +152,32 @@ class AppliedChanges:
         if (retry := document.get("retry") or 0) > endpoint.retry:
             endpoint.retry = retry
             self._convergence.again(endpoint)
+
+    def _authority(self, change: Change) -> None:
+        if change["op"] != "delete":
+            self._trust.put(change["after"])
+            return
+        self._trust.delete(change["target"])
+        self._end_untrusted()
+
+    def authorities_are(self, documents: Iterable[Change]) -> None:
+        """These are all stored authorities now."""
+        self._trust.load(documents)
+        self._end_untrusted()
+
+    def _end_untrusted(self) -> None:
+        """Sessions that came by an authority that is trusted no more end."""
+        self._end(
+            lambda principal: (
+                isinstance(principal, Endpoint)
+                and principal.via == "x509"
+                and not self._trust.has(principal.authority or "")
+            )
+        )
+
+    def _departure(self, change: Change) -> None:
+        """A deleted endpoint may come back: its deletion is no longer held against a new connection."""
+        self._recent.forget(change["target"])
 
     def _token(self, change: Change) -> None:
         self.token_is(change["target"], None if change["op"] == "delete" else change["after"])

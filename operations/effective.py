@@ -88,6 +88,10 @@ class Recent(Generic[K, V]):
         if len(self._items) > self._limit:
             self._items.popitem(last=False)
 
+    def forget(self, key: K) -> None:
+        """Keep nothing under `key`."""
+        self._items.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything."""
         self._items.clear()

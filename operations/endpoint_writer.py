@@ -7,21 +7,30 @@ passes `on_written`.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from akela.documents.store import StoreError
+from akela.documents.store import EndpointUpdate, StoreError
 from operations.batching import GroupCommit
 
 log = logging.getLogger(__name__)
 
-Update = tuple[str, Mapping[str, Any]]  # stored endpoint's id, fields to set (dotted names allowed)
+Update = tuple[
+    str, Mapping[str, Any], str | None
+]  # stored endpoint's id, fields to set (dotted names allowed), generation
+
+
+class Drop:
+    """In place of a value: the field is taken away."""
+
+
+DROP: Final = Drop()
 
 
 class EndpointStore(Protocol):
     """Where endpoints are stored."""
 
-    async def write_endpoints(self, updates: Sequence[Update]) -> None:
-        """Set fields of stored endpoints."""
+    async def write_endpoints(self, updates: Sequence[EndpointUpdate]) -> None:
+        """Set fields of stored endpoints, and take fields away."""
         ...
 
 
@@ -44,9 +53,19 @@ class EndpointWriter:
             self._moment = datetime.now(UTC)
         return self._moment
 
-    def set(self, key: str, fields: Mapping[str, Any], on_written: Callable[[bool], None] | None = None) -> None:
-        """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable."""
-        self._commit.add((key, fields), on_written)
+    def set(
+        self,
+        key: str,
+        fields: Mapping[str, Any],
+        on_written: Callable[[bool], None] | None = None,
+        *,
+        generation: str | None = None,
+    ) -> None:
+        """Set `fields` of endpoint `key`, or take away what is `DROP`; `on_written(True)` is called once that is durable.
+
+        With a `generation` nothing is changed where the endpoint's stored presence is of a newer one.
+        """
+        self._commit.add((key, fields, generation), on_written)
 
     async def close(self, within_s: float) -> None:
         """Write what waits, for at most `within_s` seconds."""
@@ -56,7 +75,24 @@ class EndpointWriter:
 
     async def _write(self, batch: Sequence[Update]) -> None:
         self._moment = None
-        merged: dict[str, dict[str, Any]] = {}
-        for key, fields in batch:
-            merged.setdefault(key, {}).update(fields)
-        await self._store.write_endpoints(list(merged.items()))
+        always: dict[str, dict[str, Any]] = {}
+        conditional: dict[str, tuple[str, dict[str, Any]]] = {}
+        for key, fields, generation in batch:
+            if generation is None:
+                always.setdefault(key, {}).update(fields)
+                continue
+            before = conditional.get(key)
+            if before is None or before[0] < generation:
+                conditional[key] = (generation, dict(fields))
+            elif before[0] == generation:
+                before[1].update(fields)
+        updates = [_update(key, fields, None) for key, fields in always.items()]
+        updates += [_update(key, fields, generation) for key, (generation, fields) in conditional.items()]
+        await self._store.write_endpoints(updates)
+
+
+def _update(key: str, fields: Mapping[str, Any], generation: str | None) -> EndpointUpdate:
+    gone = tuple(name for name, value in fields.items() if value is DROP)
+    if gone:
+        fields = {name: value for name, value in fields.items() if value is not DROP}
+    return EndpointUpdate(key, fields, gone, generation)

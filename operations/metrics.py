@@ -10,16 +10,20 @@ from broker import Broker
 from broker.metrics import BrokerMetrics
 from operations.attached import Attached
 from operations.changes import ChangeFeed
+from operations.peers import Peers
 from operations.records import RecordWriter
 
 
 class OperationsMetrics(Collector):
     """Collector over the parts of one server; `registry` is what the admin page shows."""
 
-    def __init__(self, broker: Broker, attached: Attached, records: RecordWriter, feed: ChangeFeed) -> None:
+    def __init__(
+        self, broker: Broker, attached: Attached, records: RecordWriter, feed: ChangeFeed, peers: Peers
+    ) -> None:
         self._attached = attached
         self._records = records
         self._feed = feed
+        self._peers = peers
         self.registry = CollectorRegistry()
         self.registry.register(BrokerMetrics(broker))
         self.registry.register(self)
@@ -32,3 +36,9 @@ class OperationsMetrics(Collector):
         )
         yield CounterMetricFamily("akela_records_stored", "Records stored since start", value=self._records.stored)
         yield GaugeMetricFamily("akela_change_position", "Place in the change log", value=self._feed.position)
+        peers = CounterMetricFamily(
+            "akela_peer_messages", "Messages between Operations servers since start", labels=["what"]
+        )
+        for what in ("sent", "received", "dropped"):
+            peers.add_metric([what], getattr(self._peers, what))
+        yield peers

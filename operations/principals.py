@@ -22,7 +22,7 @@ class Endpoint:
     app: AppToken
     ep: EndpointId
     tenant: str
-    credential: str | None  # id of its own credential; None: it came with the application's claim secret
+    credential: str | None  # id of its own token; None: it came with something else
     limited: bool  # it may register and say hello, nothing else
     ledger: Ledger = field(default_factory=Ledger)
     profile_id: str | None = None  # id of the stored profile's canonical form
@@ -46,6 +46,13 @@ class Endpoint:
     holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger
     sent_now: str | None = None  # sent on this connection and not refused since
     told: set[str] | None = None
+    via: str = "token"  # what it came with: token, claim, x509 or jwt
+    authority: str | None = None  # with x509: who signed its certificate; with jwt: the key's id
+    until: datetime | None = None  # when what it came with expires
+    generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
+    server_before: str | None = None  # where it was attached by its stored presence
+    newest: datetime | None = None  # when its newest token was made
+    spare: tuple[str, ...] = ()  # ids of tokens that this kind of server issued and that a new one makes superfluous
     attached_at: datetime | None = None
 
     @property
@@ -84,6 +91,7 @@ class Server:
 Principal = Endpoint | Operator | Server
 
 CONTROL_USER: Final = "$control"
+PEER_USER: Final = "$operations"
 SERVER_NAMESPACE: Final = "$servers"
 
 
