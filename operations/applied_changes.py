@@ -64,6 +64,9 @@ class AppliedChanges:
 
     def on_attached(self, endpoint: Endpoint) -> None:
         """The endpoint's document was read some moments ago; what has changed since is applied."""
+        if not self._trusted(endpoint):
+            self._disconnect(endpoint)
+            return
         recent = self._recent.get(endpoint.key)
         if recent is not None and recent[0] > endpoint.rev:
             self.endpoint_is(endpoint.key, recent[1], recent[0])
@@ -81,6 +84,7 @@ class AppliedChanges:
             self._trust.delete_application(change["target"])
         else:
             self._catalog.put_application(change["after"])
+            self._end_untrusted(change["target"])
 
     def _schema(self, change: Change) -> None:
         if change["op"] == "delete":
@@ -154,26 +158,35 @@ class AppliedChanges:
             self._convergence.again(endpoint)
 
     def _authority(self, change: Change) -> None:
-        if change["op"] != "delete":
+        if change["op"] == "delete":
+            self._trust.delete(change["target"])
+        else:
             self._trust.put(change["after"])
-            return
-        self._trust.delete(change["target"])
-        self._end_untrusted()
+        self._end_untrusted(change["target"].partition("/")[0])
 
     def authorities_are(self, documents: Iterable[Change]) -> None:
         """These are all stored authorities now."""
         self._trust.load(documents)
-        self._end_untrusted()
+        for app in self._attached.applications():
+            self._end_untrusted(app)
 
-    def _end_untrusted(self) -> None:
-        """Sessions that came by an authority that is trusted no more end."""
-        self._end(
-            lambda principal: (
-                isinstance(principal, Endpoint)
-                and principal.via == "x509"
-                and not self._trust.has(principal.authority or "")
-            )
-        )
+    def _end_untrusted(self, app: str) -> None:
+        """Sessions end that came by an authority or key which is no more, or is another now."""
+        for endpoint in self._attached.of(app):
+            if not self._trusted(endpoint):
+                self._disconnect(endpoint)
+
+    def _trusted(self, endpoint: Endpoint) -> bool:
+        if endpoint.authority is None:
+            return True
+        if endpoint.via == "x509":
+            return self._trust.has(endpoint.app, endpoint.authority)
+        entry = self._catalog.entry(endpoint.app)
+        return entry is not None and any(key.mark == endpoint.authority for key in entry.application.keys)
+
+    def _disconnect(self, endpoint: Endpoint) -> None:
+        if endpoint.session is not None:
+            endpoint.session.disconnect(Reason.NOT_AUTHORIZED, "no longer authorized")
 
     def _departure(self, change: Change) -> None:
         """A deleted endpoint may come back: its deletion is no longer held against a new connection."""

@@ -47,7 +47,7 @@ class Endpoint:
     sent_now: str | None = None  # sent on this connection and not refused since
     told: set[str] | None = None
     via: str = "token"  # what it came with: token, claim, x509 or jwt
-    authority: str | None = None  # with x509: who signed its certificate; with jwt: the key's id
+    authority: str | None = None  # with x509 and jwt: the mark of the authority or key that signed what it came with
     until: datetime | None = None  # when what it came with expires
     generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
     server_before: str | None = None  # where it was attached by its stored presence
