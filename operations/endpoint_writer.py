@@ -29,8 +29,8 @@ DROP: Final = Drop()
 class EndpointStore(Protocol):
     """Where endpoints are stored."""
 
-    async def write_endpoints(self, updates: Sequence[EndpointUpdate]) -> None:
-        """Set fields of stored endpoints, and take fields away."""
+    async def write_endpoints(self, updates: Sequence[EndpointUpdate]) -> int:
+        """Set fields of stored endpoints, and take fields away; gives the number of statements."""
         ...
 
 
@@ -41,11 +41,17 @@ class EndpointWriter:
         self._store = store
         self._moment: datetime | None = None
         self._commit: GroupCommit[Update] = GroupCommit("endpoints", self._write, retriable=StoreError)
+        self.calls = self.statements = self.written = 0  # of the database, in them, and endpoints in those
 
     @property
     def failing(self) -> bool:
         """The database refuses at the moment; what is set waits."""
         return self._commit.failing
+
+    @property
+    def waiting(self) -> int:
+        """Updates not yet durable."""
+        return len(self._commit)
 
     def moment(self) -> datetime:
         """The present time, the same for all that goes out in one write: endpoints that get equal values share a statement."""
@@ -88,7 +94,9 @@ class EndpointWriter:
                 before[1].update(fields)
         updates = [_update(key, fields, None) for key, fields in always.items()]
         updates += [_update(key, fields, generation) for key, (generation, fields) in conditional.items()]
-        await self._store.write_endpoints(updates)
+        self.statements += await self._store.write_endpoints(updates)
+        self.calls += 1
+        self.written += len(updates)
 
 
 def _update(key: str, fields: Mapping[str, Any], generation: str | None) -> EndpointUpdate:

@@ -52,7 +52,7 @@ class Endpoint:
     generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
     server_before: str | None = None  # where it was attached by its stored presence
     newest: datetime | None = None  # when its newest token was made
-    spare: tuple[str, ...] = ()  # ids of tokens that this kind of server issued and that a new one makes superfluous
+    spare: tuple[str, ...] = ()  # ids of issued tokens that a new one makes superfluous
     attached_at: datetime | None = None
 
     @property

@@ -138,8 +138,8 @@ class Endpoint(Managed):
             ("app", "revoked", "ep"),
             ("app", "owner", "ep"),
             ("app", "owner", "revoked", "ep"),
-            ("app", "groups", "ep"),
             ("app", "certificate_key"),
+            ("app", "groups", "ep"),
         ],
     }
     id = me.StringField(primary_key=True)  # {app}/{ep}
@@ -150,7 +150,7 @@ class Endpoint(Managed):
     how = me.StringField(required=True)
     claim = me.StringField()  # id of the claim secret that it registered with
     credentials = me.ListField(PlainField())  # that Control issued: {"id", "kind", "hash", "created"}
-    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created"}
+    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created", "used"}
     issued = PlainField()  # that Operations issued: id -> {"kind", "hash", "created"}
     used = PlainField()  # id of a credential (or x509, jwt) -> when it was first used
     certificate = PlainField()  # seen last: {"subject", "serial", "not_after", "authority"}
@@ -165,23 +165,6 @@ class Endpoint(Managed):
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()
-
-
-class Evaluation(Stored):
-    """How far the stored `groups` of an application's endpoints are brought to its filters. Derived, so outside the log."""
-
-    meta: ClassVar[dict[str, Any]] = {"collection": "evaluations", "auto_create_index": False}
-    id = me.StringField(primary_key=True)  # {app}
-    epoch = me.IntField(required=True)  # of the leader that wrote it last; an older one writes nothing
-    filters = me.StringField(required=True)  # digest of the names and filters that it is about
-    state = me.StringField(required=True, choices=["running", "done"])
-    cursor = me.StringField()  # endpoints up to this one are done
-    done = me.IntField(required=True)
-    total = me.IntField(required=True)
-    written = me.IntField(required=True)  # endpoints whose stored groups changed
-    counts = me.ListField(PlainField())  # {"group", "matched", "errors"}
-    started = me.DateTimeField(required=True)
-    ended = me.DateTimeField()
 
 
 class Departure(Managed):
@@ -206,3 +189,20 @@ class ClaimCount(Stored):
     id = me.StringField(primary_key=True)  # {app}/{claim}
     app = me.StringField(required=True)
     used = me.IntField(required=True)
+
+
+class Evaluation(Stored):
+    """How far the stored `groups` of an application's endpoints are brought to its filters. Derived, so outside the log."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "evaluations", "auto_create_index": False}
+    id = me.StringField(primary_key=True)  # {app}
+    epoch = me.IntField(required=True)  # of the leader that wrote it last; an older one writes nothing
+    filters = me.StringField(required=True)  # digest of the names and filters that it is about
+    state = me.StringField(required=True, choices=["running", "done"])
+    cursor = me.StringField()  # endpoints up to this one are done
+    done = me.IntField(required=True)
+    total = me.IntField(required=True)
+    written = me.IntField(required=True)  # endpoints whose stored groups changed
+    counts = me.ListField(PlainField())  # {"group", "matched", "errors"}
+    started = me.DateTimeField(required=True)
+    ended = me.DateTimeField()

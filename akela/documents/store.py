@@ -175,10 +175,10 @@ class OperationsStore:
                 wanted = min(wanted, max(0, quota - int(found["used"])))
         return 0
 
-    async def write_endpoints(self, updates: Sequence[EndpointUpdate | tuple[str, Mapping[str, Any]]]) -> None:
+    async def write_endpoints(self, updates: Sequence[EndpointUpdate | tuple[str, Mapping[str, Any]]]) -> int:
         """Set fields of stored endpoints; those that are no more are passed over. Raises: StoreError.
 
-        Endpoints that get equal values share one statement.
+        Endpoints that get equal values share one statement; the answer is how many it took.
         """
         groups: dict[tuple[bytes, str | None], tuple[EndpointUpdate, list[str]]] = {}
         for given in updates:
@@ -188,6 +188,7 @@ class OperationsStore:
         statements = [_statement(update, keys) for update, keys in groups.values()]
         async with _telling():
             await self._collection("endpoints").bulk_write(statements, ordered=True)
+        return len(statements)
 
     async def ensure_record_indexes(self, app: str, stream: str) -> None:
         """Make a stream's collection ready for queries by endpoint, newest first. Raises: StoreError."""
