@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from akela.contract.topics import AppToken, EndpointId
-from broker import Session
+from broker import Reason, Session
 from operations.cohorts import Cohort
 from operations.ledger import Ledger
 
@@ -54,6 +54,7 @@ class Endpoint:
     newest: datetime | None = None  # when its newest token was made
     spare: tuple[str, ...] = ()  # ids of issued tokens that a new one makes superfluous
     attached_at: datetime | None = None
+    ending: str | None = None  # why this server ends its connection
 
     @property
     def key(self) -> str:
@@ -89,6 +90,14 @@ class Server:
 
 
 Principal = Endpoint | Operator | Server
+
+
+def end(session: Session, why: str) -> None:
+    """End a session that is not authorized any more; operators see `why` with the endpoint that is detached."""
+    if isinstance(session.principal, Endpoint):
+        session.principal.ending = why
+    session.disconnect(Reason.NOT_AUTHORIZED, why)
+
 
 CONTROL_USER: Final = "$control"
 PEER_USER: Final = "$operations"

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 import jwt
+from jwt.types import Options
 
 from akela.signing_keys import PublicKey, fingerprint, public_key
 
-REQUIRED: Final = ("exp", "sub", "aud")
+# When it was issued decides nothing: the clock of whoever signs may be a little ahead.
+OPTIONS: Final[Options] = {"require": ["exp", "sub", "aud"], "verify_iat": False}
 MAX_TOKEN: Final = 8192  # bytes
 
 
@@ -65,9 +67,7 @@ def check(password: bytes, app: str, ep: str, keys: Sequence[Key]) -> Opened:
         )
     for key in fitting:
         try:
-            claims = jwt.decode(
-                password, key.public_key, algorithms=[key.algorithm], audience=app, options={"require": list(REQUIRED)}
-            )
+            claims = jwt.decode(password, key.public_key, algorithms=[key.algorithm], audience=app, options=OPTIONS)
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError, TypeError):
             continue  # another key may have signed it
         except jwt.InvalidTokenError as error:
