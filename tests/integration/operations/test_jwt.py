@@ -164,6 +164,16 @@ async def test_a_revoked_endpoint_stays_out_whatever_token_it_has(fleet: Fleet, 
     assert await watch.refused("meter-1") == "the endpoint is revoked"
 
 
+async def test_a_token_gets_no_credential_that_would_outlive_it(fleet: Fleet, watch: Watch) -> None:
+    wire = await fleet.attached("meter-1", fleet.token("meter-1"))
+    await wire.subscribed(("a1/me/d/re/#", 0))
+    wire.send(mqtt.publish("a1/me/u/reg/r1"))
+    assert (await wire.message()).topic == "a1/me/d/re/r1/409"
+    assert "came by certificate or JWT" in await watch.refused("meter-1")
+    assert fleet.api.get(f"{fleet.path}/endpoints/meter-1")["credentials"] == []
+    wire.drop()
+
+
 def test_a_key_must_fit_its_algorithm(fleet: Fleet) -> None:
     key = {"id": "k", "algorithm": "RS256", "public_key": pem(SIGNERS["ES256"])}
     with pytest.raises(ApiError) as found:
