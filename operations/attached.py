@@ -89,7 +89,10 @@ class Attached:
         if known.get(endpoint.ep) is not endpoint:
             return  # taken over: the newer connection is attached, nothing has left
         del known[endpoint.ep]
-        self._downlink.observe(endpoint.app, endpoint.ep, "detached", {"cause": cause.name.lower()})
+        about = {"cause": cause.name.lower()}
+        if endpoint.ending is not None:
+            about["reason"] = endpoint.ending
+        self._downlink.observe(endpoint.app, endpoint.ep, "detached", about)
         self._present(endpoint, self._generations.moment(), None)
 
     def _present(self, endpoint: Endpoint, at: datetime, server: str | None) -> None:

@@ -128,7 +128,7 @@ def admit_certificate(
         shown = certificates.check(der, ep, authorities, now)
     except CertificateError as error:
         return denied(str(error))
-    return _admit_foreign(application, ep, stored, ("x509", shown.authority, shown.not_after), shown)
+    return _admit_foreign(application, ep, stored, ("x509", shown.mark, shown.until), shown)
 
 
 def _admit_signed(
@@ -148,7 +148,7 @@ def _admit_foreign(
     proof: tuple[str, str, datetime],
     shown: Shown | None = None,
 ) -> Admitted | Refused:
-    """Decide on an endpoint whose proof somebody else has signed: (kind, authority or key, until when)."""
+    """Decide on an endpoint whose proof somebody else has signed: (kind, mark of the authority or key, until when)."""
     if stored is None and application.trust != "open":
         return denied(f"the application is {application.trust} and this endpoint is not provisioned")
     endpoint = _endpoint(application, ep, stored, Standing.of(stored or NOTHING), limited=False)

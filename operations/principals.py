@@ -8,7 +8,7 @@ from typing import Any, Final
 from akela.contract.authority import NOTHING as NOTHING_SET
 from akela.contract.authority import DeviceState
 from akela.contract.topics import AppToken, EndpointId
-from broker import Session
+from broker import Reason, Session
 from operations.cohorts import Cohort
 from operations.ledger import Ledger
 
@@ -52,13 +52,14 @@ class Endpoint:
     acked: bool = False  # and whether it has arrived
     told: set[str] | None = None
     via: str = "token"  # what it came with: token, claim, x509 or jwt
-    authority: str | None = None  # with x509: who signed its certificate; with jwt: the key's id
+    authority: str | None = None  # with x509 and jwt: the mark of the authority or key that signed what it came with
     until: datetime | None = None  # when what it came with expires
     generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
     server_before: str | None = None  # where it was attached by its stored presence
     newest: datetime | None = None  # when its newest token was made
     spare: tuple[str, ...] = ()  # ids of issued tokens that a new one makes superfluous
     attached_at: datetime | None = None
+    ending: str | None = None  # why this server ends its connection
 
     @property
     def key(self) -> str:
@@ -94,6 +95,14 @@ class Server:
 
 
 Principal = Endpoint | Operator | Server
+
+
+def end(session: Session, why: str) -> None:
+    """End a session that is not authorized any more; operators see `why` with the endpoint that is detached."""
+    if isinstance(session.principal, Endpoint):
+        session.principal.ending = why
+    session.disconnect(Reason.NOT_AUTHORIZED, why)
+
 
 CONTROL_USER: Final = "$control"
 PEER_USER: Final = "$operations"

@@ -137,6 +137,7 @@ class Endpoint(Managed):
             "app",
             "revoked",
             "owner",
+            "certificate_key",
             {"fields": ["app", "ep"], "unique": True},
             ("app", "revoked", "ep"),
             ("app", "owner", "ep"),
