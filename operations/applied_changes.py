@@ -147,6 +147,9 @@ class AppliedChanges:
         if facts != (endpoint.owner, endpoint.server_profile):
             endpoint.owner, endpoint.server_profile = facts
             self._convergence.said(endpoint)
+        if (retry := document.get("retry") or 0) > endpoint.retry:
+            endpoint.retry = retry
+            self._convergence.again(endpoint)
 
     def _token(self, change: Change) -> None:
         self.token_is(change["target"], None if change["op"] == "delete" else change["after"])

@@ -16,7 +16,8 @@ from typing import Any, Final
 from akela.contract.topics import EndpointId, app_token
 from broker import Reason, Refused
 from operations.catalog import Application
-from operations.principals import NOTHING, Endpoint, Ledger, Operator
+from operations.ledger import Ledger
+from operations.principals import NOTHING, Endpoint, Operator
 
 TOKEN_PREFIX: Final = "akt_"
 OBSERVERS: Final = frozenset({"platform-admin", "tenant-admin", "tenant-developer", "tenant-viewer"})
@@ -113,13 +114,7 @@ def _endpoint(
     application: Application, ep: EndpointId, stored: Mapping[str, Any] | None, *, credential: str | None, limited: bool
 ) -> Endpoint:
     document = stored or {}
-    config: Mapping[str, Any] = document.get("config") or {}
-
-    def held(state: str) -> str | None:
-        entry = config.get(state)
-        return entry["id"] if entry else None
-
-    ledger = Ledger(held("assigned"), held("sent"), held("applied"), held("refused"))
+    ledger = Ledger.of(document.get("config") or NOTHING, document.get("retry") or 0)
     return Endpoint(
         app=app_token(application.token),
         ep=ep,
@@ -129,9 +124,12 @@ def _endpoint(
         ledger=ledger,
         profile=document.get("profile") or NOTHING,
         profile_id=document.get("profile_id"),
+        profile_at=(document.get("profile_seen") or NOTHING).get("at"),
         server_profile=document.get("server_profile") or NOTHING,
         owner=document.get("owner"),
+        retry=document.get("retry") or 0,
         rev=document.get("rev") or 0,
+        fmt=document.get("fmt") or "json",
         sdk=document.get("sdk"),
         versions=document.get("versions") or NOTHING,
         groups=tuple(document.get("groups") or ()),

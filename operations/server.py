@@ -64,11 +64,13 @@ class OperationsServer:
         self._writer = EndpointWriter(self._store)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations)
+        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, settings.retry_policy)
         self._convergence = Convergence(
-            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane.bring
+            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane
         )
         changes = AppliedChanges(self._catalog, self._configurations, self._convergence, self._attached, self._sessions)
+        self._profiles = ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence)
+        self._attached.attend(self._profiles)  # what is known of an endpoint first, then what follows from it
         self._attached.attend(changes)
         self._attached.attend(self._convergence)
         self._reloading = Reloading(
@@ -100,7 +102,7 @@ class OperationsServer:
         planes = (
             HelloPlane(self._downlink, self._writer, self._attached, self._convergence, names, settings.max_payload),
             RegistrationPlane(self._downlink, self._writer),
-            ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence),
+            self._profiles,
             self._plane,
             DataPlane(self._downlink, self._records, self._catalog),
         )
@@ -180,6 +182,8 @@ class OperationsServer:
             await self._registration.withdraw()
         await self._broker.stop(drain_s=DRAIN_S)
         await self._feed.stop()
+        self._plane.close()
+        self._profiles.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import mongoengine as me
 
-from akela.documents.base import Managed, PlainField
+from akela.documents.base import Managed, PlainField, Stored
 
 
 class Application(Managed):
@@ -137,6 +137,7 @@ class Endpoint(Managed):
             ("app", "revoked", "ep"),
             ("app", "owner", "ep"),
             ("app", "owner", "revoked", "ep"),
+            ("app", "groups", "ep"),
         ],
     }
     id = me.StringField(primary_key=True)  # {app}/{ep}
@@ -150,7 +151,26 @@ class Endpoint(Managed):
     server_profile = PlainField()
     owner = me.StringField()  # name of one of the application's owners; null: nobody's
     retry = me.IntField()  # grows whenever an operator asks to try a held configuration again
+    groups = me.ListField(me.StringField())  # its groups by name, without `all`: an index for queries, never trusted
+    group_errors = PlainField()  # {group: reason} of filters that failed for it; absent or empty: none did
     presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()
+
+
+class Evaluation(Stored):
+    """How far the stored `groups` of an application's endpoints are brought to its filters. Derived, so outside the log."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "evaluations", "auto_create_index": False}
+    id = me.StringField(primary_key=True)  # {app}
+    epoch = me.IntField(required=True)  # of the leader that wrote it last; an older one writes nothing
+    filters = me.StringField(required=True)  # digest of the names and filters that it is about
+    state = me.StringField(required=True, choices=["running", "done"])
+    cursor = me.StringField()  # endpoints up to this one are done
+    done = me.IntField(required=True)
+    total = me.IntField(required=True)
+    written = me.IntField(required=True)  # endpoints whose stored groups changed
+    counts = me.ListField(PlainField())  # {"group", "matched", "errors"}
+    started = me.DateTimeField(required=True)
+    ended = me.DateTimeField()
