@@ -20,8 +20,8 @@ Update = tuple[str, Mapping[str, Any]]  # stored endpoint's id, fields to set (d
 class EndpointStore(Protocol):
     """Where endpoints are stored."""
 
-    async def write_endpoints(self, updates: Sequence[Update]) -> None:
-        """Set fields of stored endpoints."""
+    async def write_endpoints(self, updates: Sequence[Update]) -> int:
+        """Set fields of stored endpoints; gives the number of statements."""
         ...
 
 
@@ -32,11 +32,17 @@ class EndpointWriter:
         self._store = store
         self._moment: datetime | None = None
         self._commit: GroupCommit[Update] = GroupCommit("endpoints", self._write, retriable=StoreError)
+        self.calls = self.statements = self.written = 0  # of the database, in them, and endpoints in those
 
     @property
     def failing(self) -> bool:
         """The database refuses at the moment; what is set waits."""
         return self._commit.failing
+
+    @property
+    def waiting(self) -> int:
+        """Updates not yet durable."""
+        return len(self._commit)
 
     def moment(self) -> datetime:
         """The present time, the same for all that goes out in one write: endpoints that get equal values share a statement."""
@@ -59,4 +65,6 @@ class EndpointWriter:
         merged: dict[str, dict[str, Any]] = {}
         for key, fields in batch:
             merged.setdefault(key, {}).update(fields)
-        await self._store.write_endpoints(list(merged.items()))
+        self.statements += await self._store.write_endpoints(list(merged.items()))
+        self.calls += 1
+        self.written += len(merged)

@@ -79,7 +79,7 @@ class OperationsServer:
         self._feed = ChangeFeed(self._store, changes.apply, self._reloading.start_over)
         self._broker = self._engine()
         self._downlink.broker = self._broker
-        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed)
+        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed, self._writer)
         self._traces = TracePage(self._broker)
         self._admin = AdminServer(
             settings.bind, settings.listen_admin, self._ready, metrics.registry, [self._traces.route]

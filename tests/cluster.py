@@ -48,6 +48,12 @@ class ServerProcess:
         admin = next(port for flag, port in self.ports.items() if "admin" in flag)
         until(lambda: _answers(f"http://127.0.0.1:{admin}/readyz"), lambda: f"{self.name} is not ready: {self.said()}")
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self._process is not None

@@ -128,10 +128,10 @@ class OperationsStore:
         """Insert endpoints; those that exist stay as they are. Raises: StoreError."""
         await self._insert("endpoints", docs)
 
-    async def write_endpoints(self, updates: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    async def write_endpoints(self, updates: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
         """Set fields of stored endpoints; those that are no more are passed over. Raises: StoreError.
 
-        Endpoints that get equal values share one statement.
+        Endpoints that get equal values share one statement; the answer is how many it took.
         """
         groups: dict[bytes, tuple[Mapping[str, Any], list[str]]] = {}
         for key, fields in updates:
@@ -144,6 +144,7 @@ class OperationsStore:
         ]
         async with _telling():
             await self._collection("endpoints").bulk_write(statements, ordered=True)
+        return len(statements)
 
     async def ensure_record_indexes(self, app: str, stream: str) -> None:
         """Make a stream's collection ready for queries by endpoint, newest first. Raises: StoreError."""
