@@ -105,7 +105,7 @@ class ConfigurationPlane:
             self._unservable(endpoint, target, Code.CONFLICT)
             return
         self._assign(endpoint, target)
-        if endpoint.holds == target.id:
+        if endpoint.holds == target.id and not _may_have_left(endpoint):
             self._servable(endpoint)
             if endpoint.ledger.applied != target.id:
                 self._applied(endpoint, target.id)
@@ -269,6 +269,12 @@ class ConfigurationPlane:
 
     def _observe(self, endpoint: Endpoint, state: str, number: str | None, more: Mapping[str, Any]) -> None:
         self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})
+
+
+def _may_have_left(endpoint: Endpoint) -> bool:
+    """Something else than it is known to hold was sent last: it may hold that by now, and has not said so yet."""
+    sent = endpoint.sent_now or (None if endpoint.said_hello else endpoint.ledger.sent)
+    return sent not in (None, endpoint.holds)
 
 
 def _behind(endpoint: Endpoint, attempts: Attempts) -> dict[str, Any]:

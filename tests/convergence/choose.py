@@ -13,7 +13,7 @@ SITES: Final = ("s1", "s2")
 OWNERS: Final = ("o1", "o2")
 TAGS: Final = ("a", "b")
 VERSIONS: Final = (1, 2)
-FIELDS: Final = ("n", "on", "s", "list", "tags", "m", "r", "o")
+FIELDS: Final = ("n", "on", "s", "list", "tags", "m", "r", "o", "w")
 ZONES: Final = (0, 1, 2, 3)
 GROUPS: Final = ("g1", "g2", "g3", "g4")
 MAX_WEIGHT: Final = 12
@@ -139,6 +139,7 @@ def _value(chance: Random, name: str) -> Any:
     texts = [chance.choice(TEXTS) for _ in range(chance.randrange(3))]
     made: dict[str, Any] = {
         "n": chance.randint(-3, 3),
+        "w": chance.randrange(3),
         "on": chance.choice((True, False)),
         "s": chance.choice((None, *TEXTS)),
         "list": [chance.randrange(4) for _ in texts],

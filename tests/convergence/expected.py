@@ -14,50 +14,49 @@ import rfc8785
 Json = Mapping[str, Any]
 Verdict = bool | None  # None: the filter fails to evaluate, which is no match
 
-CONFIG_SCHEMA: Final = {
-    "type": "record",
-    "name": "Config",
-    "fields": [
-        {"name": "n", "type": "int", "default": 1},
-        {"name": "on", "type": "boolean", "default": True},
-        {"name": "s", "type": ["null", "string"], "default": None},
-        {"name": "list", "type": {"type": "array", "items": "int"}, "default": [7]},
-        {
-            "name": "tags",
-            "type": {"type": "array", "items": "string"},
-            "default": ["t0"],
-            "overrideStrategy": "append",
+FIELDS: Final[list[dict[str, Any]]] = [
+    {"name": "n", "type": "int", "default": 1},
+    {"name": "on", "type": "boolean", "default": True},
+    {"name": "s", "type": ["null", "string"], "default": None},
+    {"name": "list", "type": {"type": "array", "items": "int"}, "default": [7]},
+    {
+        "name": "tags",
+        "type": {"type": "array", "items": "string"},
+        "default": ["t0"],
+        "overrideStrategy": "append",
+    },
+    {"name": "m", "type": {"type": "map", "values": "int"}, "default": {"base": 0}},
+    {
+        "name": "r",
+        "type": {
+            "type": "record",
+            "name": "R",
+            "fields": [
+                {"name": "a", "type": "int", "default": 0},
+                {"name": "b", "type": "string", "default": "x"},
+            ],
         },
-        {"name": "m", "type": {"type": "map", "values": "int"}, "default": {"base": 0}},
-        {
-            "name": "r",
-            "type": {
+        "default": {"a": 3, "b": "y"},
+    },
+    {
+        "name": "o",
+        "type": [
+            "null",
+            {
                 "type": "record",
-                "name": "R",
+                "name": "O",
                 "fields": [
-                    {"name": "a", "type": "int", "default": 0},
-                    {"name": "b", "type": "string", "default": "x"},
+                    {"name": "p", "type": "int", "default": 5},
+                    {"name": "q", "type": ["null", "string"], "default": None},
                 ],
             },
-            "default": {"a": 3, "b": "y"},
-        },
-        {
-            "name": "o",
-            "type": [
-                "null",
-                {
-                    "type": "record",
-                    "name": "O",
-                    "fields": [
-                        {"name": "p", "type": "int", "default": 5},
-                        {"name": "q", "type": ["null", "string"], "default": None},
-                    ],
-                },
-            ],
-            "default": None,
-        },
-    ],
-}
+        ],
+        "default": None,
+    },
+]
+CONFIG_SCHEMA: Final = {"type": "record", "name": "Config", "fields": FIELDS}
+LATER: Final = {"name": "w", "type": "int", "default": 2}  # a field that version 2 of the schema adds
+CONFIG_SCHEMA_2: Final = {**CONFIG_SCHEMA, "fields": [*FIELDS, LATER]}
 PROFILE_SCHEMA: Final = {
     "type": "record",
     "name": "Profile",
@@ -133,6 +132,8 @@ class Fleet:
         value = _defaults()
         for data in self._active_layers(ep):
             _lay(value, data)
+        if self.endpoints[ep].versions.get("config") == 1:
+            del value["w"]  # it runs a version that has not this field
         return _without_nulls(value)
 
     def _active_layers(self, ep: str) -> Iterator[Json]:
@@ -153,7 +154,7 @@ def id_of(value: object) -> str:
 
 def _defaults() -> dict[str, Any]:
     return {
-        "n": 1, "on": True, "s": None, "list": [7], "tags": ["t0"], "m": {"base": 0}, "r": {"a": 3, "b": "y"}, "o": None,
+        "n": 1, "on": True, "s": None, "list": [7], "tags": ["t0"], "m": {"base": 0}, "r": {"a": 3, "b": "y"}, "o": None, "w": 2,
     }  # fmt: skip
 
 

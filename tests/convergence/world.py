@@ -19,6 +19,7 @@ from tests.convergence.choose import OWNERS
 from tests.convergence.device import Device
 from tests.convergence.expected import (
     CONFIG_SCHEMA,
+    CONFIG_SCHEMA_2,
     PROFILE_SCHEMA,
     SERVER_SCHEMA,
     Endpoint,
@@ -31,7 +32,6 @@ from tests.convergence.expected import (
 
 ENDPOINTS: Final = ("e0", "e1", "e2", "e3")
 PAUSE_S: Final = 0.05
-REST_LAYERS: Final = False
 Place = tuple[str, str]
 _applications: Final = itertools.count(1)
 
@@ -49,7 +49,13 @@ class World:
         made = client.create("/applications", {"name": f"fleet-{next(_applications)}", "trust": "listed"})
         self.app: str = made["id"]
         self._path = f"/applications/{self.app}"
-        for kind, body in (("config", CONFIG_SCHEMA), ("profile", PROFILE_SCHEMA), ("server-profile", SERVER_SCHEMA)):
+        kinds = (
+            ("config", CONFIG_SCHEMA),
+            ("config", CONFIG_SCHEMA_2),
+            ("profile", PROFILE_SCHEMA),
+            ("server-profile", SERVER_SCHEMA),
+        )
+        for kind, body in kinds:
             client.create(f"{self._path}/schemas", {"kind": kind, "body": body})
         for name in OWNERS:
             client.create(f"{self._path}/owners", {"name": name})
@@ -233,20 +239,19 @@ class World:
         effective = self._read(f"{path}/configuration")
         found: list[tuple[str, object, object]] = [
             ("REST: profile", shown["profile"], self.fleet.endpoints[ep].profile),
+            ("REST: groups", shown["groups"], sorted(self.fleet.groups_of(ep))),
+            ("REST: failing filters", sorted(shown["group_errors"]), self.fleet.failing(ep)),
+            ("REST: value", effective["value"], expected),
+            ("REST: id", effective["id"], number),
+            ("REST: ledger's target", shown["config"]["target"], number),
         ]
-        if REST_LAYERS:
-            found += [
-                ("REST: value", effective["value"], expected),
-                ("REST: id", effective["id"], number),
-                ("REST: ledger's target", shown["config"]["target"], number),
-                ("ledger: state", shown["config"]["state"], "applied" if attached else shown["config"]["state"]),
-            ]
         if attached:
             device = self.devices[ep]
             applied = shown["config"].get("applied") or {}
             found += [
                 ("held", device.config, expected),
                 ("held id", device.config_id, number),
+                ("ledger: state", shown["config"]["state"], "applied"),
                 ("ledger: applied", applied.get("id"), number),
             ]
         return [
