@@ -10,10 +10,10 @@ from typing import Any, Final
 from akela.contract.avro import ParsedSchema, parse_schema
 from akela.contract.canonical import config_id
 from akela.contract.errors import ContractError
-from akela.contract.merge import Layer, merge
+from akela.contract.merge import Layer
 from akela.documents import layers
 from akela.documents.base import Content
-from akela.layering import ordered_layers, places
+from akela.layering import ordered_layers, places, served
 from akela.membership import Membership, subject
 from control.problems import Problem
 from control.stored_groups import COMPILED, Filters
@@ -44,14 +44,14 @@ class Targets:
     @classmethod
     def of_all(cls, app: str) -> "Targets":
         """For any endpoint of the application. Raises: Problem 409 when it has no configuration schema."""
-        return cls(_versions(app), layers.active(app), COMPILED.of(app))
+        return cls(schema_versions(app), layers.active(app), COMPILED.of(app))
 
     @classmethod
     def of_one(cls, app: str, endpoint: Content) -> "Targets":
         """For one endpoint. Raises: Problem 409 when there is no configuration schema."""
         filters = COMPILED.of(app)
         keys = [place.key for place in places(filters.weights, filters.weights, endpoint.get("owner"), endpoint["ep"])]
-        return cls(_versions(app), layers.active(app, keys), filters)
+        return cls(schema_versions(app), layers.active(app, keys), filters)
 
     def membership(self, endpoint: Content) -> Membership:
         """The groups of an endpoint whose whole document is known."""
@@ -72,14 +72,18 @@ class Targets:
         return said if isinstance(said, int) else self._newest
 
     def _computed(self, version: int, found: Sequence[Layer]) -> Target:
+        runs = self._versions.get(version)
+        if runs is None:
+            return Target(None, {}, {}, f"the configuration schema has no version {version}")
         try:
-            merged = merge(self._versions[self._newest], found)
+            merged = served(self._versions[self._newest], runs, found)
         except ContractError as error:
-            return Target(None, {}, {}, f"its layers do not fit together: {error}")
+            return Target(None, {}, {}, f"version {version} of the schema: {error.reason}")
         return Target(config_id(merged.value), merged.value, merged.origin)
 
 
-def _versions(app: str) -> Mapping[int, ParsedSchema]:
+def schema_versions(app: str) -> Mapping[int, ParsedSchema]:
+    """The versions of the configuration schema. Raises: Problem 409 when there is none."""
     found = {int(row["version"]): parse_schema(row["body"]) for row in layers.schemas(app, SCHEMA)}
     if not found:
         raise Problem(409, "the application has no configuration schema; add one with kind config first")

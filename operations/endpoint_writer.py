@@ -1,13 +1,16 @@
 """Writes what this server learns of endpoints: behind, coalesced per endpoint, many endpoints in one call.
 
-A field set twice before it is written goes out once, with the newer value. Whoever must not acknowledge before the fact
-passes `on_written`.
+A field set twice before it is written goes out once, with the newer value. Whoever must not acknowledge before the fact passes
+`on_written`, and is written at once. What nobody waits for waits up to `PATIENCE_S` itself: as a rule the endpoint is written within
+that time anyway (assigned, sent, delivered and applied are then one write in place of two), and presence of many is one batch.
 """
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from akela.documents.store import StoreError
 from operations.batching import GroupCommit
@@ -15,6 +18,10 @@ from operations.batching import GroupCommit
 log = logging.getLogger(__name__)
 
 Update = tuple[str, Mapping[str, Any]]  # stored endpoint's id, fields to set (dotted names allowed)
+
+PATIENCE_S: Final = 0.25  # how long what nobody waits for may wait to go along with something else
+TICK_S: Final = 0.05  # of the times that are stored, so that many endpoints get equal values
+MAX_BATCH: Final = 4000  # updates in one call; several of an endpoint are one document
 
 
 class EndpointStore(Protocol):
@@ -30,8 +37,13 @@ class EndpointWriter:
 
     def __init__(self, store: EndpointStore) -> None:
         self._store = store
-        self._moment: datetime | None = None
-        self._commit: GroupCommit[Update] = GroupCommit("endpoints", self._write, retriable=StoreError)
+        self._tick = -1
+        self._moment = datetime.now(UTC)
+        self._patient: dict[str, list[Update]] = {}  # stored endpoint's id -> what nobody waits for, in its order
+        self._timer: asyncio.TimerHandle | None = None
+        self._commit: GroupCommit[Update] = GroupCommit(
+            "endpoints", self._write, retriable=StoreError, max_batch=MAX_BATCH
+        )
         self.calls = self.statements = self.written = 0  # of the database, in them, and endpoints in those
 
     @property
@@ -42,26 +54,42 @@ class EndpointWriter:
     @property
     def waiting(self) -> int:
         """Updates not yet durable."""
-        return len(self._commit)
+        return len(self._commit) + len(self._patient)
 
     def moment(self) -> datetime:
-        """The present time, the same for all that goes out in one write: endpoints that get equal values share a statement."""
-        if self._moment is None:
-            self._moment = datetime.now(UTC)
+        """The present time, the same for a whole tick: endpoints that get equal values share a statement."""
+        tick = int(time.time() / TICK_S)
+        if tick != self._tick:
+            self._tick, self._moment = tick, datetime.fromtimestamp(tick * TICK_S, UTC)
         return self._moment
 
     def set(self, key: str, fields: Mapping[str, Any], on_written: Callable[[bool], None] | None = None) -> None:
         """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable."""
+        if on_written is None:
+            self._patient.setdefault(key, []).append((key, fields))
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._wait_no_more)
+            return
+        for update in self._patient.pop(key, ()):
+            self._commit.add(update)
         self._commit.add((key, fields), on_written)
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        patient, self._patient, self._timer = self._patient, {}, None
+        for updates in patient.values():
+            for update in updates:
+                self._commit.add(update)
 
     async def close(self, within_s: float) -> None:
         """Write what waits, for at most `within_s` seconds."""
+        self._wait_no_more()
         left = await self._commit.close(within_s)
         if left:
             log.error("endpoints' fields left unwritten", extra={"updates": left})
 
     async def _write(self, batch: Sequence[Update]) -> None:
-        self._moment = None
         merged: dict[str, dict[str, Any]] = {}
         for key, fields in batch:
             merged.setdefault(key, {}).update(fields)

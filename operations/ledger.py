@@ -5,6 +5,7 @@ The stored form is the endpoint's field `config`: `assigned`, `sent`, `delivered
 try again (`retry`, a number that grows) they stand behind: a newer one makes them void.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +31,7 @@ class Ledger:
     """Ids, newest first in life-cycle order. See DESIGN, "Ledger"."""
 
     assigned: str | None = None
-    sent: str | None = None
+    sent: str | None = None  # None also when the endpoint has said what it holds, and nothing was underway
     applied: str | None = None
     refused: str | None = None
     unservable: str | None = None  # why it is not sent at all, as it was told
@@ -42,7 +43,8 @@ class Ledger:
 
         def held(state: str, name: str = "id") -> str | None:
             entry = config.get(state)
-            return entry.get(name) if entry else None
+            found = entry.get(name) if entry else None
+            return None if found is None else sys.intern(found)  # thousands of endpoints have the same few
 
         return cls(
             assigned=held("assigned"),

@@ -45,6 +45,8 @@ class Endpoint:
     said_hello: bool = False
     holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger
     sent_now: str | None = None  # sent on this connection and not refused since
+    sent_base: str | None = None  # what that was a delta against, if it was one
+    acked: bool = False  # and whether it has arrived
     told: set[str] | None = None
     attached_at: datetime | None = None
 

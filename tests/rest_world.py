@@ -119,6 +119,7 @@ class World:
             "/claim-secrets": {"keep_others": True},
             "/schemas": {"kind": "config", "body": CONFIG_2},
             "/schemas/check": {"kind": "config", "body": CONFIG_2},
+            "/group-preview": {"filter": "true"},
             "/groups": {"name": fresh_name, "weight": int(fresh("x")[2:], 16) % 2**30 + 1, "filter": "true"},
             "/topics": {"name": fresh_name},
             "/sinks": {"name": fresh_name, "kind": "mongodb"},

@@ -314,6 +314,11 @@ def operator(app: AppToken, ep: EndpointId, what: str) -> str:
     return f"{ROOT}/{app}/{ep}/{Side.OPERATOR}/{what}"
 
 
+def operator_levels(app: AppToken, ep: EndpointId) -> tuple[str, ...]:
+    """The levels that all operator topics of an endpoint begin with."""
+    return (ROOT, app, ep, Side.OPERATOR)
+
+
 def answer(app: AppToken, ep: EndpointId, rid: str, code: Code) -> str:
     """Where the request `rid` is answered."""
     return down(app, ep, "re", rid, str(int(code)))

@@ -17,6 +17,7 @@ from akela.contract.errors import ContractError
 from akela.contract.payloads import AppliedReport, decode_json
 from akela.contract.topics import ConfigApplied, ConfigGet, Up
 from broker import Session
+from broker.properties import Properties
 from operations.downlink import Downlink
 from operations.effective import Configurations, Effective, Unservable
 from operations.endpoint_writer import EndpointWriter
@@ -26,6 +27,8 @@ from operations.principals import Endpoint
 from operations.retries import RetryPolicy, may_send
 from operations.timer import Timer
 
+JSON: Final = Properties(content_type="application/json")
+AVRO: Final = Properties(content_type="application/avro")
 PUSHED: Final = "/d/config"  # end of the topic of a push, under either name
 
 
@@ -80,6 +83,7 @@ class ConfigurationPlane:
         present = session.principal  # another object than at the time of the push, if the session has been resumed
         endpoint = present if isinstance(present, Endpoint) else tag.endpoint
         ledger = endpoint.ledger
+        endpoint.acked = endpoint.acked or endpoint.sent_now == tag.id
         self._note(endpoint, "delivered", tag.id)
         known = ledger.attempts
         if ledger.assigned == tag.id and ledger.refused != tag.id and not (known is not None and known.held):
@@ -137,14 +141,16 @@ class ConfigurationPlane:
 
     def _push(self, endpoint: Endpoint, target: Effective) -> None:
         avro = endpoint.fmt == "avro"
-        payload = self._configurations.payload(endpoint.app, target, endpoint.holds, avro=avro)
+        base = _base(endpoint)
+        payload = self._configurations.payload(endpoint.app, target, base, avro=avro)
         if endpoint.max_size is not None and len(payload) > endpoint.max_size:
             reason = f"{len(payload)} bytes; the endpoint takes {endpoint.max_size}"
             self._unservable(endpoint, Unservable(reason, "max"), Code.TOO_LARGE)
             return
         topic = topics.down(endpoint.app, endpoint.ep, "config")
-        endpoint.sent_now = target.id
-        if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id)):
+        endpoint.sent_now, endpoint.sent_base, endpoint.acked = target.id, base, False
+        content = AVRO if avro else JSON
+        if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id), content=content):
             endpoint.sent_now = None
         if endpoint.sent_now is None:  # no subscription takes it, or it was dropped
             return
@@ -275,6 +281,11 @@ def _may_have_left(endpoint: Endpoint) -> bool:
     """Something else than it is known to hold was sent last: it may hold that by now, and has not said so yet."""
     sent = endpoint.sent_now or (None if endpoint.said_hello else endpoint.ledger.sent)
     return sent not in (None, endpoint.holds)
+
+
+def _base(endpoint: Endpoint) -> str | None:
+    """What the endpoint surely holds, for a delta. One that was sent something since may hold that, and has not said so yet."""
+    return endpoint.holds if endpoint.ledger.sent in (None, endpoint.holds) else None
 
 
 def _behind(endpoint: Endpoint, attempts: Attempts) -> dict[str, Any]:

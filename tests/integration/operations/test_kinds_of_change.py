@@ -173,3 +173,18 @@ async def test_a_returning_endpoint_is_told_what_differs_and_nothing_else__k28_k
     again = await a.back()
     assert await again.config() == {"n": 2, "other": 0}
     assert again.id != a.id
+
+
+async def test_a_delta_is_against_what_the_endpoint_surely_holds(fleet: Fleet) -> None:
+    a = await fleet.device("a")
+    fleet.layer("all/-", n=0, other=1)
+    _, first = await a.message()  # and does not say that it applied it
+    fleet.layer("all/-", n=0, other=2)
+    _, second = await a.message()
+    assert json.loads(second)["full"] == {"n": 0, "other": 2}
+    again = await a.back()  # by the ledger it holds the oldest of three
+    _, third = await again.message()
+    assert json.loads(third)["full"] == {"n": 0, "other": 2}
+    await again.publish("hello", {"config": json.loads(first)["id"]})
+    _, fourth = await again.message()
+    assert json.loads(fourth)["base"] == json.loads(first)["id"]
