@@ -26,12 +26,8 @@ def run(lines: list[str], directory: Path, **environment: str) -> dict[str, str]
     """Run lines in one shell; gives what each printed. The page's paths stand for the test's."""
     marked = "\n".join(f"echo '@@@ {number}'\n{line}\necho \"@@@ $?\"" for number, line in enumerate(lines))
     done = subprocess.run(
-<<<<<<< HEAD
         ["bash"], input=marked.replace("akela-data/", f"{directory}/"), capture_output=True, text=True, cwd=ROOT,
         timeout=30 + LINE_S * len(lines),
-=======
-        ["bash"], input=marked.replace("akela-data/", f"{directory}/"), capture_output=True, text=True, timeout=200, cwd=ROOT,
->>>>>>> part4-tests
         env=os.environ | environment,
     )  # fmt: skip
     parts = re.findall(r"@@@ (\d+)\n(.*?)@@@ (\d+)\n", done.stdout, re.DOTALL)
