@@ -24,6 +24,7 @@ from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
 from operations.catalog import Catalog
 from operations.changes import ChangeFeed
+from operations.continuity import Continuity
 from operations.convergence import Convergence
 from operations.downlink import Downlink
 from operations.effective import Configurations
@@ -70,6 +71,8 @@ class OperationsServer:
         )
         changes = AppliedChanges(self._catalog, self._configurations, self._convergence, self._attached, self._sessions)
         self._profiles = ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence)
+        self._continuity = Continuity()
+        self._attached.attend(self._continuity)
         self._attached.attend(self._profiles)  # what is known of an endpoint first, then what follows from it
         self._attached.attend(changes)
         self._attached.attend(self._convergence)
@@ -184,6 +187,7 @@ class OperationsServer:
         await self._feed.stop()
         self._plane.close()
         self._profiles.close()
+        self._continuity.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()
