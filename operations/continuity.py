@@ -1,4 +1,4 @@
-"""Hands an endpoint's ledger from one connection to the next: the document that was read while it connects may lack what was noted last.
+"""Hands an endpoint's ledger, and what it said that it runs, from one connection to the next: the document that was read may lack what was noted last.
 
 Only for some time after a connection has ended, and only if it is not older than what was read: another server may have had the
 endpoint since.
@@ -37,6 +37,8 @@ class Continuity:
         if before.retry != endpoint.retry:
             noted.attempts = read.attempts  # an operator has asked to try again
         endpoint.ledger, endpoint.holds = noted, noted.held
+        endpoint.fmt, endpoint.sdk, endpoint.versions = before.fmt, before.sdk, before.versions
+        endpoint.groups, endpoint.group_errors = before.groups, before.group_errors
 
     def on_detached(self, endpoint: Endpoint) -> None:
         """It is remembered for a while."""
