@@ -1,7 +1,7 @@
-"""Hands an endpoint's ledger, and what it said that it runs, from one connection to the next: the document that was read may lack what was noted last.
+"""Hands what is known of an endpoint from one connection to the next: the document that was read may lack what was noted last.
 
-Only for some time after a connection has ended, and only if it is not older than what was read: another server may have had the
-endpoint since.
+That is its ledger, what it said that it runs, and its groups. Only for some time after a connection has ended, and only if it
+is not older than what was read: another server may have had the endpoint since.
 """
 
 from typing import Final
