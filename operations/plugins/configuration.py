@@ -24,6 +24,7 @@ from operations.effective import Configurations, Effective, Unservable
 from operations.endpoint_writer import EndpointWriter
 from operations.ledger import Attempts, Cause
 from operations.planes import when_durable
+from operations.plugins.values import ValuesPlane
 from operations.principals import Endpoint
 from operations.retries import RetryPolicy, may_send
 from operations.timer import Timer
@@ -31,6 +32,8 @@ from operations.timer import Timer
 JSON: Final = Properties(content_type="application/json")
 AVRO: Final = Properties(content_type="application/avro")
 PUSHED: Final = "/d/config"  # end of the topic of a push, under either name
+
+PASSING: Final = frozenset({"assigned", "sent", "delivered"})  # states that a report follows, and no attach looks at
 
 
 class Sent:
@@ -59,8 +62,14 @@ class ConfigurationPlane:
     requests: tuple[type[Up], ...] = (ConfigGet, ConfigApplied)
 
     def __init__(
-        self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations, policy: RetryPolicy
+        self,
+        downlink: Downlink,
+        writer: EndpointWriter,
+        configurations: Configurations,
+        policy: RetryPolicy,
+        values: ValuesPlane,
     ) -> None:
+        self._values = values
         self._downlink = downlink
         self._writer = writer
         self._configurations = configurations
@@ -75,7 +84,7 @@ class ConfigurationPlane:
         """Serve one request of this plane."""
         if isinstance(request, ConfigGet):
             return self._get(endpoint, request)
-        return self._report(endpoint, AppliedReport.from_json(decode_json(payload)), ticket)
+        return self._report(endpoint, decode_json(payload), ticket)
 
     def on_delivered(self, session: Session, tag: object) -> None:
         """The endpoint has acknowledged a push; now it has some time to say that it applied it."""
@@ -103,6 +112,8 @@ class ConfigurationPlane:
 
     def bring(self, endpoint: Endpoint) -> None:
         """Send the endpoint its configuration if it lacks it, and note in the ledger what it should have."""
+        if endpoint.device:
+            self._values.settle(endpoint)
         target = self._target(endpoint)
         if target is None or endpoint.session is None:
             return
@@ -208,12 +219,14 @@ class ConfigurationPlane:
         self._downlink.answer(endpoint, request.rid, Code.OK, body)
         return True
 
-    def _report(self, endpoint: Endpoint, report: AppliedReport, ticket: int) -> bool:
+    def _report(self, endpoint: Endpoint, body: Any, ticket: int) -> bool:
+        report = AppliedReport.from_json(body)
         ledger = endpoint.ledger
         if report.id != ledger.assigned:
             reason = f"configuration {report.id} is not the assigned one ({ledger.assigned})"
             raise ContractError(reason, code=Code.CONFLICT, key="id")
-        told = when_durable(endpoint, ticket, _nothing, self._refuser(endpoint))
+        then = self._values.applied(endpoint, body)
+        told = when_durable(endpoint, ticket, then, self._refuser(endpoint))
         if report.code < 300:
             endpoint.holds = report.id
             self._applied(endpoint, report.id, told)
@@ -289,7 +302,8 @@ class ConfigurationPlane:
         return lambda error: self._downlink.refuse(endpoint, self.name, None, error)
 
     def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
-        self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": self._moment(endpoint), **more}})
+        fields = {f"config.{state}": {"id": number, "at": self._moment(endpoint), **more}}
+        self._writer.set(endpoint.key, fields, patient=state in PASSING and "tries" not in more)
         self._observe(endpoint, state, number, {})
 
     def _observe(self, endpoint: Endpoint, state: str, number: str | None, more: Mapping[str, Any]) -> None:
@@ -305,7 +319,3 @@ def _behind(endpoint: Endpoint, attempts: Attempts) -> dict[str, Any]:
     """How often it was sent again, and behind which request of an operator."""
     retry = {"retry": endpoint.retry} if endpoint.retry else {}
     return {"tries": attempts.tries} | retry
-
-
-def _nothing() -> None:
-    """A report that is stored needs no answer but its acknowledgement."""
