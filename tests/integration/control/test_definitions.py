@@ -95,7 +95,7 @@ def test_claim_secrets_have_quota_expiry_and_a_kill_switch(api: httpx.Client, ap
     problem(api.patch(path, json={"revoked": True}), 428)
     assert made(api.patch(path, json={"revoked": True}, headers=match(api, path)), 200)["revoked"] is True
     assert made(api.put(path, json={"quota": 5}, headers=match(api, path)), 200) | {"rev": 0, "created": 0} == {
-        "id": second["id"], "quota": 5, "expires": None, "revoked": False, "rev": 0, "created": 0,
+        "id": second["id"], "quota": 5, "expires": None, "revoked": False, "used": 0, "rev": 0, "created": 0,
     }  # fmt: skip
     assert api.delete(path, headers=match(api, path)).status_code == 204
     problem(api.get(path), 404)
