@@ -21,7 +21,7 @@ from tests.convergence.acts import ACTS, Act
 from tests.convergence.world import ENDPOINTS, World
 
 MORE: Final = os.environ.get("AKELA_MODEL_EXAMPLES")
-EXAMPLES: Final = int(MORE or 8)
+EXAMPLES: Final = int(MORE or 5)
 STEPS: Final = 40
 # A failure takes as long to tell as everything at rest is waited for, so shortening one is for whoever looks for it.
 PHASES: Final = (Phase.generate, Phase.shrink) if MORE else (Phase.generate,)
