@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from akela.contract.authority import DEVICE_WEIGHT as DEVICE_WEIGHT  # noqa: PLC0414  one of the weights
 from akela.contract.avro import ParsedSchema
 from akela.contract.merge import Layer, Merged, merge, pruned
 
@@ -16,7 +17,6 @@ ALL: Final = "all:-"
 ALL_WEIGHT: Final = 0
 OWNER_WEIGHT: Final = 2**31  # above every group's
 ENDPOINT_WEIGHT: Final = 2**31 + 1
-DEVICE_WEIGHT: Final = 2**31 + 2
 
 Body = Mapping[str, Any]
 

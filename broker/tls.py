@@ -25,7 +25,9 @@ class Tls:
 
     pair: KeyPair
     names: Mapping[str, KeyPair] = field(default_factory=dict)  # other certificates by server name (SNI)
-    client_ca: Path | None = None  # who signs clients' certificates; None: clients are not asked for one
+    client_ca: Path | None = (
+        None  # who signs clients' certificates; None, or an empty file: clients are not asked for one
+    )
     client_ca_directory: Path | None = None  # the same, a directory as OpenSSL lays it out
     client_ca_data: str | bytes | None = None  # the same, PEM text or DER bytes
     client_required: bool = False  # turn away clients without one
@@ -41,9 +43,7 @@ class TlsContexts:
     def __init__(self, tls: Tls) -> None:
         """Raises: TlsError."""
         self._tls = tls
-        self.server = _context(tls, tls.pair)
-        self._named = {name: _context(tls, pair) for name, pair in tls.names.items()}
-        self.server.sni_callback = self._choose
+        self.server, self._named = self._made()
         self._stamps = self._stamped()
 
     def reload_changed(self) -> bool:
@@ -52,17 +52,18 @@ class TlsContexts:
         if stamps == self._stamps:
             return False
         self._stamps = stamps
-        try:
-            for context, pair in [(self.server, self._tls.pair)] + [
-                (self._named[n], p) for n, p in self._tls.names.items()
-            ]:
-                _context(self._tls, pair)  # tried on a new one first: half a change must not reach a live listener
-                context.load_cert_chain(pair.certificate, pair.key)
+        try:  # new contexts: from a live one no authority could be taken away, and half a change must not reach a listener
+            self.server, self._named = self._made()
         except TlsError as error:
             log.error("new certificates cannot be used, the old ones stay", extra={"reason": str(error)})  # noqa: TRY400
             return False
         log.info("new certificates loaded", extra={"certificate": str(self._tls.pair.certificate)})
         return True
+
+    def _made(self) -> tuple[ssl.SSLContext, Mapping[str, ssl.SSLContext]]:
+        server = _context(self._tls, self._tls.pair)
+        server.sni_callback = self._choose
+        return server, {name: _context(self._tls, pair) for name, pair in self._tls.names.items()}
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         chosen = self._named.get(name or "")
@@ -71,7 +72,8 @@ class TlsContexts:
 
     def _stamped(self) -> tuple[int, ...]:
         pairs = [self._tls.pair, *self._tls.names.values()]
-        return tuple(_stamp(file) for pair in pairs for file in (pair.certificate, pair.key))
+        files = [file for pair in pairs for file in (pair.certificate, pair.key)]
+        return tuple(_stamp(file) for file in [*files, *filter(None, [self._tls.client_ca])])
 
 
 def _stamp(file: Path) -> int:
@@ -88,11 +90,23 @@ def _context(tls: Tls, pair: KeyPair) -> ssl.SSLContext:
         context.load_cert_chain(pair.certificate, pair.key)
     except (OSError, ssl.SSLError) as error:
         raise TlsError(f"certificate {pair.certificate} with key {pair.key}: {error}") from error
-    if tls.client_ca is not None or tls.client_ca_directory is not None or tls.client_ca_data is not None:
+    if _asks_clients(tls):
         try:
             context.load_verify_locations(tls.client_ca, tls.client_ca_directory, tls.client_ca_data)
         except (OSError, ssl.SSLError) as error:
             named = tls.client_ca or tls.client_ca_directory or "in the configuration"
             raise TlsError(f"client CA {named}: {error}") from error
+        # An authority that is not a root is trusted by itself: whoever names it means it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
     return context
+
+
+def _asks_clients(tls: Tls) -> bool:
+    """Whether clients are asked for a certificate. A file without any means no, unless one is required: that is then refused."""
+    if tls.client_ca_directory is not None or tls.client_ca_data is not None or tls.client_required:
+        return True
+    try:
+        return tls.client_ca is not None and bool(tls.client_ca.read_bytes().strip())
+    except OSError:
+        return True  # loading it says what is wrong

@@ -19,6 +19,7 @@ from akela.contract.merge import Layer, merge
 from akela.documents import model
 from akela.documents.changelog import ExistsError
 from akela.documents.model import Content
+from control import leases
 from control.combinations import check_combinations
 from control.core import Caller, Core, now
 from control.paging import problems_of
@@ -85,6 +86,11 @@ def page_of_versions(layer: Content, after: int | None, limit: int, *, descendin
         if after is None or (number < after if descending else number > after):
             found[number] = present
     return [found[number] for number in sorted(found, reverse=descending)][:limit]
+
+
+def set_leases(core: Core, caller: Caller, layer: Content, given: list[Content]) -> Content:
+    """Set when values of the layer leave it by themselves; gives the layer."""
+    return core.put(caller, "configuration", layer | leases.fields(given), layer, layer["app"])
 
 
 def state_of(layer: Content, number: int) -> str:
@@ -180,6 +186,8 @@ def _put(core: Core, caller: Caller, app: str, place: str, layer: Content | None
     """Write the layer; what was active goes into the history first, if another takes its place."""
     if layer is not None and layer["active"] is not None and fresh.get("active", layer["active"]) != layer["active"]:
         _keep(core, caller, layer)
+    if "body" in fresh and layer is not None and layer.get("leases"):
+        fresh |= leases.kept(layer, fresh["body"])
     scope, _, target = place.partition(":")
     new: Content = {
         "_id": f"{app}/{NAME}/{place}", "app": app, "tenant": caller.tenant, "key": place, "name": NAME, "scope": scope,

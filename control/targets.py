@@ -5,8 +5,10 @@ By the same rules as in Operations: `akela.membership`, `akela.layering`, `akela
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from akela.contract.authority import DeviceState, device_id, device_layer, standing, stored_state
 from akela.contract.avro import ParsedSchema, parse_schema
 from akela.contract.canonical import config_id
 from akela.contract.errors import ContractError
@@ -59,13 +61,33 @@ class Targets:
 
     def of(self, endpoint: Content, groups: Sequence[str]) -> Target:
         """What an endpoint should have that is in `groups`; `owner`, `ep` and `versions` of it are looked at."""
-        found = ordered_layers(self._bodies, self._filters.weights, groups, endpoint.get("owner"), endpoint["ep"])
+        found = self._layers(endpoint, groups)
         version = self._version(endpoint)
-        key = (version, *(layer.name for layer in found))
+        own = self.state(endpoint, groups).values if endpoint.get("device") else ()
+        key = (version, device_id(own), *(layer.name for layer in found))
+        found = (*found, device_layer(own)) if own else found
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._computed(version, found)
         return known
+
+    def state(self, endpoint: Content, groups: Sequence[str]) -> DeviceState:
+        """What stands now of what the endpoint set and proposed; its `device`, `held_values` and `decided` are looked at, too."""
+        state = stored_state(endpoint.get("device"), endpoint.get("held_values"))
+        if not state:
+            return state
+        found = self._layers(endpoint, groups)
+        key = ("below", *(layer.name for layer in found))
+        below = self._known.get(key)
+        if below is None:
+            below = self._known[key] = self._computed(self._newest, found)
+        if below.id is None:
+            return state
+        decided = endpoint.get("decided") or {}
+        return standing(self._versions[self._newest], below.value, state, decided, datetime.now(UTC)).state
+
+    def _layers(self, endpoint: Content, groups: Sequence[str]) -> tuple[Layer, ...]:
+        return ordered_layers(self._bodies, self._filters.weights, groups, endpoint.get("owner"), endpoint["ep"])
 
     def _version(self, endpoint: Content) -> int:
         said = (endpoint.get("versions") or {}).get(SCHEMA)
@@ -88,6 +110,12 @@ def schema_versions(app: str) -> Mapping[int, ParsedSchema]:
     if not found:
         raise Problem(409, "the application has no configuration schema; add one with kind config first")
     return found
+
+
+def device_state_of(app: str, endpoint: Content) -> DeviceState:
+    """What stands of what one endpoint set and proposed by itself. Raises: Problem 409 without a configuration schema."""
+    targets = Targets.of_one(app, endpoint)
+    return targets.state(endpoint, targets.membership(endpoint).groups)
 
 
 def membership_of(app: str, endpoint: Content) -> Membership:

@@ -1,6 +1,7 @@
 """What each session may publish and subscribe to. The engine asks once per topic and session, then remembers.
 
-An endpoint reaches its own `u` and `d`; an operator observes the applications of its tenant; Control rings the bell.
+An endpoint reaches its own `u` and `d`; an operator observes the applications of its tenant; Control and the other Operations servers
+have a topic each.
 Nobody gets a wildcard where the application stands, so isolation never rests on what others happen to publish.
 """
 
@@ -21,23 +22,29 @@ SYS: Final = "$SYS/"  # of the whole server, so for platform-admins only
 
 
 class Access:
-    """Authorizer of an Operations server's engine."""
+    """Authorizer of an Operations server's engine. `internal`: (user name of a server, topic) -> what takes its messages."""
 
     name = "akela"
 
-    def __init__(self, planes: tuple[Plane, ...], downlink: Downlink, catalog: Catalog, bell: PublishHandler) -> None:
+    def __init__(
+        self,
+        planes: tuple[Plane, ...],
+        downlink: Downlink,
+        catalog: Catalog,
+        internal: Mapping[tuple[str, str], PublishHandler],
+    ) -> None:
         self._planes: Mapping[type[Up], Plane] = {kind: plane for plane in planes for kind in plane.requests}
         self._downlink = downlink
         self._catalog = catalog
-        self._bell = bell
+        self._internal = internal
 
     def authorize_publish(self, session: Session, topic: str) -> PublishGrant | Refused:
         """An endpoint's own `u` topics to their plane; Control's bell; nothing else."""
         match session.principal:
             case Endpoint() as endpoint:
                 return self._endpoint_publish(endpoint, topic)
-            case Server() if topic == topics.CONTROL:
-                return PublishGrant(topic, handler=self._bell, retain=False, route=False)
+            case Server(name) if (name, topic) in self._internal:
+                return PublishGrant(topic, handler=self._internal[name, topic], retain=False, route=False)
             case Operator():
                 return Refused(Reason.NOT_AUTHORIZED, "operators observe; they publish nothing")
         return Refused(Reason.NOT_AUTHORIZED, "this topic is not yours")

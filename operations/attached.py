@@ -5,7 +5,7 @@ The engine tells it of sessions; it tells the planes that attend, the operators,
 
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from akela.contract import topics
 from akela.contract.codes import Code
@@ -15,6 +15,7 @@ from broker.hooks import Action, ConnectRequest, DetachCause, Refused
 from operations.catalog import Catalog
 from operations.downlink import Downlink
 from operations.endpoint_writer import EndpointWriter
+from operations.generations import Generations
 from operations.planes import Attending
 from operations.principals import Endpoint
 
@@ -29,6 +30,7 @@ class Attached:
         self._downlink = downlink
         self._writer = writer
         self._catalog = catalog
+        self._generations = Generations(server)
         self._attending: list[Attending] = []
         self._by_app: dict[str, dict[str, Endpoint]] = {}
 
@@ -61,14 +63,15 @@ class Attached:
         endpoint = session.principal
         if not isinstance(endpoint, Endpoint):
             return
+        before = self.find(endpoint.app, endpoint.ep)
+        known = endpoint.generation if before is None else max(endpoint.generation, before.generation)
+        endpoint.generation = self._generations.next(known)
         endpoint.session = session
-        endpoint.attached_at = datetime.now(UTC)
+        endpoint.attached_at = self._generations.moment()
         self._by_app.setdefault(endpoint.app, {})[endpoint.ep] = endpoint
-        via = "claim" if endpoint.credential is None else "token"
-        self._downlink.observe(
-            endpoint.app, endpoint.ep, "attached", {"server": self._server, "via": via, "session": session_present}
-        )
-        self._writer.set(endpoint.key, {"presence": {"at": endpoint.attached_at, "server": self._server}})
+        about = {"server": self._server, "via": endpoint.via, "session": session_present}
+        self._downlink.observe(endpoint.app, endpoint.ep, "attached", about)
+        self._present(endpoint, endpoint.attached_at, self._server)
         for plane in self._attending:
             plane.on_attached(endpoint)
         if session_present and not endpoint.limited:
@@ -86,8 +89,16 @@ class Attached:
         if known.get(endpoint.ep) is not endpoint:
             return  # taken over: the newer connection is attached, nothing has left
         del known[endpoint.ep]
-        self._downlink.observe(endpoint.app, endpoint.ep, "detached", {"cause": cause.name.lower()})
-        self._writer.set(endpoint.key, {"presence": {"at": datetime.now(UTC), "server": None}})
+        about = {"cause": cause.name.lower()}
+        if endpoint.ending is not None:
+            about["reason"] = endpoint.ending
+        self._downlink.observe(endpoint.app, endpoint.ep, "detached", about)
+        self._present(endpoint, self._generations.moment(), None)
+
+    def _present(self, endpoint: Endpoint, at: datetime, server: str | None) -> None:
+        """Write presence behind; where a newer connection's is stored, on whichever server, it changes nothing."""
+        presence = {"at": at, "server": server, "generation": endpoint.generation}
+        self._writer.set(endpoint.key, {"presence": presence}, generation=endpoint.generation)
 
     def on_subscribed(self, session: Session, topic_filter: str, qos: int) -> None:
         """A subscription was granted: the endpoint may have become reachable."""

@@ -5,7 +5,7 @@ Not here: anything per endpoint but the layers that single endpoints have of the
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from akela.contract.avro import ParsedSchema, parse_schema
 from akela.contract.errors import ContractError
 from akela.membership import Group, Groups
+from akela.signing_keys import SigningKeyError
+from operations.signed_tokens import Key
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ class Application:
     claim_hashes: Mapping[str, str]  # id of each claim secret that is not revoked -> SHA-256, hex
     default_stream: str
     claim_ends: Mapping[str, datetime] = field(default_factory=dict)  # id of a claim secret -> when it expires
+    claim_quotas: Mapping[str, int] = field(
+        default_factory=dict
+    )  # id of a claim secret -> how many may register with it
+    keys: tuple[Key, ...] = ()  # who may sign its endpoints' JWTs
 
     @classmethod
     def of(cls, document: Document) -> "Application":
@@ -41,7 +47,18 @@ class Application:
             claim_hashes={secret["id"]: secret["hash"] for secret in claims},
             default_stream=document.get("default_stream", "values"),
             claim_ends={secret["id"]: secret["expires"] for secret in claims if secret.get("expires") is not None},
+            claim_quotas={secret["id"]: secret["quota"] for secret in claims if secret.get("quota") is not None},
+            keys=tuple(_keys(document)),
         )
+
+
+def _keys(document: Document) -> Iterator[Key]:
+    """The keys that can be used; another is told in the log and opens nothing."""
+    for entry in document.get("keys") or ():
+        try:
+            yield Key.of(entry)
+        except SigningKeyError as error:
+            log.error("a key for JWTs cannot be used", extra={"key": entry["id"], "error": str(error)})  # noqa: TRY400  said in full
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from akela.documents.store import StoreError
+from akela.documents.store import EndpointUpdate, StoreError
 from operations.batching import GroupCommit
 
 log = logging.getLogger(__name__)
 
-Update = tuple[str, Mapping[str, Any]]  # stored endpoint's id, fields to set (dotted names allowed)
+Update = tuple[
+    str, Mapping[str, Any], str | None
+]  # stored endpoint's id, fields to set (dotted names allowed), generation
+
+
+class Drop:
+    """In place of a value: the field is taken away."""
+
+
+DROP: Final = Drop()
 
 PATIENCE_S: Final = 0.25  # how long what is set with patience may wait to go along with something else
 TICK_S: Final = 0.05  # of the times that are stored, so that many endpoints get equal values
@@ -27,8 +36,8 @@ MAX_BATCH: Final = 4000  # updates in one call; several of an endpoint are one d
 class EndpointStore(Protocol):
     """Where endpoints are stored."""
 
-    async def write_endpoints(self, updates: Sequence[Update]) -> int:
-        """Set fields of stored endpoints; gives the number of statements."""
+    async def write_endpoints(self, updates: Sequence[EndpointUpdate]) -> int:
+        """Set fields of stored endpoints, and take fields away; gives the number of statements."""
         ...
 
 
@@ -69,20 +78,22 @@ class EndpointWriter:
         fields: Mapping[str, Any],
         on_written: Callable[[bool], None] | None = None,
         *,
+        generation: str | None = None,
         patient: bool = False,
     ) -> None:
-        """Set `fields` of endpoint `key`; `on_written(True)` is called once they are durable.
+        """Set `fields` of endpoint `key`, or take away what is `DROP`; `on_written(True)` is called once that is durable.
 
-        `patient`: neither a caller nor the next attach of the endpoint waits for it.
+        With a `generation` nothing is changed where the endpoint's stored presence is of a newer one. `patient`: neither a caller nor the
+        next attach of the endpoint waits for it.
         """
         if patient:
-            self._patient.setdefault(key, []).append((key, fields))
+            self._patient.setdefault(key, []).append((key, fields, generation))
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._wait_no_more)
             return
         for update in self._patient.pop(key, ()):
             self._commit.add(update)
-        self._commit.add((key, fields), on_written)
+        self._commit.add((key, fields, generation), on_written)
 
     def _wait_no_more(self) -> None:
         if self._timer is not None:
@@ -100,9 +111,26 @@ class EndpointWriter:
             log.error("endpoints' fields left unwritten", extra={"updates": left})
 
     async def _write(self, batch: Sequence[Update]) -> None:
-        merged: dict[str, dict[str, Any]] = {}
-        for key, fields in batch:
-            merged.setdefault(key, {}).update(fields)
-        self.statements += await self._store.write_endpoints(list(merged.items()))
+        always: dict[str, dict[str, Any]] = {}
+        conditional: dict[str, tuple[str, dict[str, Any]]] = {}
+        for key, fields, generation in batch:
+            if generation is None:
+                always.setdefault(key, {}).update(fields)
+                continue
+            before = conditional.get(key)
+            if before is None or before[0] < generation:
+                conditional[key] = (generation, dict(fields))
+            elif before[0] == generation:
+                before[1].update(fields)
+        updates = [_update(key, fields, None) for key, fields in always.items()]
+        updates += [_update(key, fields, generation) for key, (generation, fields) in conditional.items()]
+        self.statements += await self._store.write_endpoints(updates)
         self.calls += 1
-        self.written += len(merged)
+        self.written += len(updates)
+
+
+def _update(key: str, fields: Mapping[str, Any], generation: str | None) -> EndpointUpdate:
+    gone = tuple(name for name, value in fields.items() if value is DROP)
+    if gone:
+        fields = {name: value for name, value in fields.items() if value is not DROP}
+    return EndpointUpdate(key, fields, gone, generation)

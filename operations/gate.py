@@ -12,9 +12,28 @@ from akela.documents.store import StoreError
 from broker import Accepted, ConnectRequest, Reason, Refused, Session
 from operations.batching import BatchLoader
 from operations.catalog import Application, Catalog
-from operations.endpoint_writer import EndpointWriter
-from operations.identity import Admitted, admit_endpoint, admit_operator, denied, revived_endpoint, token_id
-from operations.principals import CONTROL_USER, SERVER_NAMESPACE, Endpoint, Server, operator_namespace
+from operations.endpoint_writer import DROP, EndpointWriter
+from operations.identity import (
+    Admitted,
+    admit_certificate,
+    admit_endpoint,
+    admit_operator,
+    denied,
+    first_use,
+    revived_endpoint,
+    token_id,
+)
+from operations.principals import (
+    CONTROL_USER,
+    NOTHING,
+    PEER_USER,
+    SERVER_NAMESPACE,
+    Endpoint,
+    Server,
+    operator_namespace,
+)
+from operations.registering import Newcomer, RegisterStore, Registrar
+from operations.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +42,7 @@ Document = Mapping[str, Any]
 WAIT: Final = "the database is away; try again"
 
 
-class GateStore(Protocol):
+class GateStore(RegisterStore, Protocol):
     """What the gate reads and writes."""
 
     async def find_endpoints(self, ids: Sequence[str]) -> Sequence[Document]:
@@ -34,38 +53,40 @@ class GateStore(Protocol):
         """The stored API tokens among `ids`."""
         ...
 
-    async def register_endpoints(self, docs: Sequence[Document]) -> None:
-        """Insert endpoints; those that exist already stay as they are."""
-        ...
-
 
 class Gate:
     """Decides who may connect. Fails closed: what cannot be read is refused as "server unavailable"."""
 
     name = "akela"
 
-    def __init__(self, store: GateStore, catalog: Catalog, writer: EndpointWriter, cluster_secret: str) -> None:
+    def __init__(
+        self, store: GateStore, catalog: Catalog, trust: Trust, writer: EndpointWriter, cluster_secret: str
+    ) -> None:
         self._store = store
         self._catalog = catalog
+        self._trust = trust
         self._writer = writer
         self._cluster_secret = cluster_secret.encode()
         self._endpoints: BatchLoader[str, Document] = BatchLoader(self._read_endpoints)
         self._tokens: BatchLoader[str, Document] = BatchLoader(self._read_tokens)
-        self._registrations: BatchLoader[str, bool] = BatchLoader(self._register)
-        self._new: dict[str, Document] = {}
+        self._registrar = Registrar(store)
 
     async def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
         """Decide on one CONNECT."""
         user, password = request.username, request.password
-        if not user or password is None:
-            return denied("user name and password are needed: app token and claim secret or credential")
+        if not user or not (password or request.peer.certificate_der):
+            return denied(
+                "user name and password are needed: app token and claim secret, credential or JWT; or TLS with a certificate"
+            )
         try:
-            if user == CONTROL_USER:
+            if not password:
+                return await self._endpoint(user, request)
+            if user in (CONTROL_USER, PEER_USER):
                 return self._server(user, password)
             number = token_id(password)
             if number is not None:
                 return await self._operator(user, password, number)
-            return await self._endpoint(user, password, request.client_id)
+            return await self._endpoint(user, request)
         except StoreError as error:
             log.warning("no decision without the database", extra={"error": str(error)})
             return Refused(Reason.SERVER_UNAVAILABLE, WAIT)
@@ -93,35 +114,49 @@ class Gate:
             return verdict
         return Accepted(operator_namespace(verdict.tenant, verdict.user), verdict, account=verdict.tenant)
 
-    async def _endpoint(self, app: str, password: bytes, client_id: str) -> Accepted | Refused:
+    async def _endpoint(self, app: str, request: ConnectRequest) -> Accepted | Refused:
         entry = self._catalog.entry(app)
         if entry is None:
             return denied("unknown application")
         try:
-            ep = topics.endpoint_id(client_id)
+            ep = topics.endpoint_id(request.client_id)
         except TopicError as error:
             return Refused(Reason.CLIENT_IDENTIFIER_NOT_VALID, error.reason)
         stored = await self._endpoints.load(f"{app}/{ep}")
-        verdict = admit_endpoint(entry.application, ep, password, stored, datetime.now(UTC))
+        verdict = self._verdict(entry.application, ep, request, stored)
         if isinstance(verdict, Refused):
             return verdict
-        await self._admit(entry.application, verdict, stored)
+        if verdict.register:
+            newcomer = Newcomer.of(entry.application, verdict)
+            reason = await self._registrar.register(verdict.endpoint.key, newcomer)
+            if reason is not None:
+                return denied(reason)
+        self._note(verdict, stored or NOTHING)
         return Accepted(app, verdict.endpoint, account=verdict.endpoint.tenant)
 
-    async def _admit(self, application: Application, admitted: Admitted, stored: Document | None) -> None:
-        endpoint = admitted.endpoint
-        if admitted.register:
-            self._new[endpoint.key] = _new_endpoint(application, endpoint)
-            await self._registrations.load(endpoint.key)
-        elif endpoint.credential is not None:
-            self._mark_used(endpoint, stored or {})
+    def _verdict(
+        self, application: Application, ep: topics.EndpointId, request: ConnectRequest, stored: Document | None
+    ) -> Admitted | Refused:
+        now, der = datetime.now(UTC), request.peer.certificate_der
+        if request.password:
+            return admit_endpoint(application, ep, request.password, stored, now)
+        assert der is not None
+        return admit_certificate(application, ep, der, self._trust.of(application.token), stored, now)
 
-    def _mark_used(self, endpoint: Endpoint, stored: Document) -> None:
-        credentials = stored.get("credentials", ())
-        if any(c["id"] == endpoint.credential and not c.get("used") for c in credentials):
-            # The whole array: the embedded database passes over `$set` of a path through an index.
-            marked = [{**c, "used": True} if c["id"] == endpoint.credential else c for c in credentials]
-            self._writer.set(endpoint.key, {"credentials": marked})
+    def _note(self, admitted: Admitted, stored: Document) -> None:
+        """Write behind what this connection shows for the first time: each fact in a field of its own, so nothing is overwritten."""
+        endpoint, fields = admitted.endpoint, dict[str, Any]()
+        use = first_use(endpoint, stored)
+        if use is not None:
+            number, older = use
+            fields |= {f"used.{number}": datetime.now(UTC), **{f"used.{known}": DROP for known in older}}
+        if admitted.shown is not None:
+            known = stored.get("certificate") or NOTHING
+            if (known.get("serial"), known.get("authority")) != (admitted.shown.serial, admitted.shown.authority):
+                until = admitted.shown.not_after.isoformat(timespec="seconds")
+                fields |= {"certificate": admitted.shown.stored(), "certificate_key": f"{until}/{endpoint.ep}"}
+        if fields:
+            self._writer.set(endpoint.key, fields, _noted)  # at once: until it is written, an older credential is good
 
     async def _read_endpoints(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_endpoints(keys)}
@@ -129,21 +164,6 @@ class Gate:
     async def _read_tokens(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_tokens(keys)}
 
-    async def _register(self, keys: Sequence[str]) -> Mapping[str, bool]:
-        await self._store.register_endpoints([self._new.pop(key) for key in keys])
-        return dict.fromkeys(keys, True)
 
-
-def _new_endpoint(application: Application, endpoint: Endpoint) -> Document:
-    return {
-        "_id": endpoint.key,
-        "app": endpoint.app,
-        "ep": endpoint.ep,
-        "tenant": application.tenant,
-        "registered_at": datetime.now(UTC),
-        "how": "claim",
-        "credentials": [],
-        "format": 1,
-        "rev": 0,
-        "revoked": False,
-    }
+def _noted(durable: bool) -> None:
+    """Nothing follows from a note that is stored."""

@@ -11,6 +11,7 @@ from broker.metrics import BrokerMetrics
 from operations.attached import Attached
 from operations.changes import ChangeFeed
 from operations.endpoint_writer import EndpointWriter
+from operations.peers import Peers
 from operations.records import RecordWriter
 
 
@@ -18,12 +19,19 @@ class OperationsMetrics(Collector):
     """Collector over the parts of one server; `registry` is what the admin page shows."""
 
     def __init__(
-        self, broker: Broker, attached: Attached, records: RecordWriter, feed: ChangeFeed, writer: EndpointWriter
+        self,
+        broker: Broker,
+        attached: Attached,
+        records: RecordWriter,
+        feed: ChangeFeed,
+        writer: EndpointWriter,
+        peers: Peers,
     ) -> None:
         self._attached = attached
         self._writer = writer
         self._records = records
         self._feed = feed
+        self._peers = peers
         self.registry = CollectorRegistry()
         self.registry.register(BrokerMetrics(broker))
         self.registry.register(self)
@@ -50,3 +58,9 @@ class OperationsMetrics(Collector):
             "akela_endpoint_write_statements", "Statements in those calls", value=self._writer.statements
         )
         yield GaugeMetricFamily("akela_change_position", "Place in the change log", value=self._feed.position)
+        peers = CounterMetricFamily(
+            "akela_peer_messages", "Messages between Operations servers since start", labels=["what"]
+        )
+        for what in ("sent", "received", "dropped"):
+            peers.add_metric([what], getattr(self._peers, what))
+        yield peers

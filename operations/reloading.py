@@ -46,6 +46,10 @@ class DocumentSource(Protocol):
         """All groups."""
         ...
 
+    async def load_authorities(self) -> Sequence[Document]:
+        """All certificate authorities of endpoints."""
+        ...
+
     async def find_endpoints(self, ids: Sequence[str]) -> Sequence[Document]:
         """The stored endpoints among `ids`."""
         ...
@@ -85,6 +89,7 @@ class Reloading:
             await self._source.load_configurations(),
             await self._source.load_groups(),
         )
+        self._changes.authorities_are(await self._source.load_authorities())
         self._configurations.reloaded(position)
         return position
 

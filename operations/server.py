@@ -7,10 +7,12 @@ in coordination that lets Bootstrap send endpoints and Control send events here.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from akela import __version__
 from akela.admin import AdminServer
+from akela.contract import topics
 from akela.coordination import Registration, Role, open_coordination
 from akela.documents.store import OperationsStore, StoreError
 from akela.errors import PortInUseError, ServerError
@@ -18,6 +20,7 @@ from akela.lifecycle import Stopper
 from broker import Broker, BrokerSettings, Hooks, KeyPair, Listener, Session, Tls
 from broker.admin import TracePage
 from broker.errors import BrokerStartError, SessionStoreError
+from broker.hooks import PublishHandler
 from broker.process import prepare
 from operations.access import Access
 from operations.applied_changes import AppliedChanges
@@ -28,22 +31,30 @@ from operations.convergence import Convergence
 from operations.downlink import Downlink
 from operations.effective import Configurations
 from operations.endpoint_writer import EndpointWriter
+from operations.expiries import Expiries
 from operations.gate import Gate
+from operations.generations import TICK_MS
 from operations.metrics import OperationsMetrics
+from operations.peers import Peers
 from operations.plugins.configuration import ConfigurationPlane
 from operations.plugins.data import DataPlane
 from operations.plugins.hello import HelloPlane
 from operations.plugins.profile import ProfilePlane
 from operations.plugins.registration import RegistrationPlane
+from operations.plugins.values import ValuesPlane
+from operations.principals import CONTROL_USER, PEER_USER
 from operations.records import RecordWriter
 from operations.reloading import Reloading
 from operations.settings import OperationsSettings
+from operations.takeovers import Takeovers
+from operations.trust import Trust
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 30.0  # how long database and coordination may take to appear
 RETRY_S: Final = 0.2
 SESSIONS: Final = ".sessions"  # ending of the engine's file in the data directory
+AUTHORITIES: Final = ".authorities.pem"  # ending of the file from which TLS reads who may sign endpoints' certificates
 SYS_EVERY_S: Final = 10.0  # how often $SYS is published
 LOAD_EVERY_S: Final = 5.0  # how often the announced load is refreshed
 DRAIN_S: Final = 5.0
@@ -64,12 +75,23 @@ class OperationsServer:
         self._writer = EndpointWriter(self._store)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, settings.retry_policy)
+        self._trust = self._trusted()
+        self._expiries = Expiries()
+        self._peers = Peers(settings.member_id, settings.require_cluster_secret(), settings.max_payload)
+        self._takeovers = Takeovers(self._attached, self._peers, self._store)
+        self._values = ValuesPlane(self._downlink, self._writer, self._catalog, self._configurations, self._attached)
+        self._plane = ConfigurationPlane(
+            self._downlink, self._writer, self._configurations, settings.retry_policy, self._values
+        )
         self._convergence = Convergence(
             self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane
         )
-        changes = AppliedChanges(self._catalog, self._configurations, self._convergence, self._attached, self._sessions)
+        self._values.cohorts, self._values.bring = self._convergence.cohorts, self._plane.bring
+        changes = AppliedChanges(
+            self._catalog, self._configurations, self._convergence, self._attached, self._sessions, self._trust
+        )
         self._profiles = ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence)
+        self._attached.attend(self._takeovers)
         self._attached.attend(self._profiles)  # what is known of an endpoint first, then what follows from it
         self._attached.attend(changes)
         self._attached.attend(self._convergence)
@@ -79,11 +101,12 @@ class OperationsServer:
         self._feed = ChangeFeed(self._store, changes.apply, self._reloading.start_over)
         self._broker = self._engine()
         self._downlink.broker = self._broker
-        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed, self._writer)
+        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed, self._writer, self._peers)
         self._traces = TracePage(self._broker)
         self._admin = AdminServer(
             settings.bind, settings.listen_admin, self._ready, metrics.registry, [self._traces.route]
         )
+        self._started = datetime.now(UTC) - timedelta(milliseconds=TICK_MS)
         self._registration: Registration | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -98,19 +121,23 @@ class OperationsServer:
 
     def _engine(self) -> Broker:
         settings = self._settings
-        names = ("hello", "registration", "profile", "configuration", "data")
+        names = ("hello", "registration", "profile", "configuration", "values", "data")
         planes = (
             HelloPlane(self._downlink, self._writer, self._attached, self._convergence, names, settings.max_payload),
             RegistrationPlane(self._downlink, self._writer),
             self._profiles,
             self._plane,
+            self._values,
             DataPlane(self._downlink, self._records, self._catalog),
         )
-        gate = Gate(self._store, self._catalog, self._writer, settings.require_cluster_secret())
-        access = Access(planes, self._downlink, self._catalog, self._feed.ring)
-        hooks = Hooks(
-            authenticators=(gate,), authorizers=(access,), observers=(self._attached, self._plane), reviver=gate
-        )
+        gate = Gate(self._store, self._catalog, self._trust, self._writer, settings.require_cluster_secret())
+        internal: dict[tuple[str, str], PublishHandler] = {
+            (CONTROL_USER, topics.CONTROL): self._feed.ring,
+            (PEER_USER, topics.PEER): self._peers.receive,
+        }
+        access = Access(planes, self._downlink, self._catalog, internal)
+        observers = (self._attached, self._plane, self._expiries)
+        hooks = Hooks(authenticators=(gate,), authorizers=(access,), observers=observers, reviver=gate)
         return Broker(self._limits(), hooks)
 
     def _limits(self) -> BrokerSettings:
@@ -131,13 +158,19 @@ class OperationsServer:
             max_subscriptions=settings.max_subscriptions,
         )
 
+    def _trusted(self) -> Trust:
+        """Who may sign endpoints' certificates; TLS reads it from a file, where this server speaks TLS."""
+        settings = self._settings
+        file = None if settings.tls_cert is None else settings.data / f"{settings.member_id}{AUTHORITIES}"
+        return Trust(file, settings.tls_client_ca)
+
     def _listeners(self) -> tuple[Listener, ...]:
         settings = self._settings
         plain = Listener("mqtt", settings.bind, settings.listen_mqtt)
         websocket = Listener("ws", settings.bind, settings.listen_ws, websocket=True)
         if settings.tls_cert is None or settings.tls_key is None or settings.listen_tls is None:
             return plain, websocket
-        tls = Tls(KeyPair(settings.tls_cert, settings.tls_key), client_ca=settings.tls_client_ca)
+        tls = Tls(KeyPair(settings.tls_cert, settings.tls_key), client_ca=self._trust.file)
         return plain, websocket, Listener("tls", settings.bind, settings.listen_tls, tls=tls)
 
     async def _start(self) -> None:
@@ -149,9 +182,19 @@ class OperationsServer:
         self._registration = await self._coordination.register(
             Role.OPERATIONS, self._settings.member_id, self._announcement()
         )
-        self._tasks.append(asyncio.create_task(self._announce()))
+        self._tasks += [
+            asyncio.create_task(self._announce()),
+            asyncio.create_task(self._peers.follow(self._coordination.watch(Role.OPERATIONS))),
+            asyncio.create_task(self._takeovers.look_again()),
+        ]
 
     async def _listen(self) -> None:
+        authorities = self._settings.tls_client_ca
+        try:
+            if authorities is not None:
+                authorities.read_bytes()
+        except OSError as error:
+            raise ServerError(f"client CA {authorities}: {error.strerror}; see --tls-client-ca") from error
         try:
             await self._broker.start()
         except BrokerStartError as error:
@@ -180,9 +223,12 @@ class OperationsServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._registration is not None:
             await self._registration.withdraw()
+        await self._peers.stop()
+        self._expiries.stop()
         await self._broker.stop(drain_s=DRAIN_S)
         await self._feed.stop()
         self._plane.close()
+        self._values.close()
         self._profiles.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
@@ -211,6 +257,7 @@ class OperationsServer:
             "load": {"connections": self._broker.stats.connections},
             "version": __version__,
             "draining": False,
+            "started": self._started.isoformat(),  # what stored presence says of the time before is no longer so
             "position": self._feed.position,  # what the change log must keep
         }
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from akela.documents.model import DEPENDENTS, KINDS, Change, Content
+from akela.documents.model import DEPENDENTS, KINDS, Change, ClaimCount, Content
 from akela.errors import AkelaError
 
 # Of an endpoint: what Control owns.
-ENDPOINT_FIELDS: Final = ("tenant", "credentials", "revoked", "server_profile", "owner", "retry")
+ENDPOINT_FIELDS: Final = ("tenant", "credentials", "retired", "revoked", "server_profile", "owner", "retry", "decided")
 BATCH: Final = 250  # rows in one insert: a leader that lost its session stops after at most so many
 DUPLICATE_KEY: Final = 11000
 
@@ -112,7 +112,27 @@ def _insert(collection: Collection[Content], change: ChangeDocument) -> ExistsEr
     except DuplicateKeyError:
         if not _is_mine(collection, change):
             return ExistsError(f"{change['kind']} {change['target']}: it is there already, or its name is taken")
+    if change["kind"] == "endpoint":
+        _readmit(change, [change["target"]])
     return None
+
+
+def _readmit(change: ChangeDocument, targets: Sequence[str]) -> None:
+    """Endpoints that are made again are no longer departed."""
+    KINDS["departure"].collection().delete_many({"_id": {"$in": list(targets)}, "rev": {"$lt": change["_id"]}})
+
+
+def _depart(change: ChangeDocument, endpoint: Content) -> None:
+    """Remember that an endpoint was deleted, before it is: it must not register again by itself. Repeating harms nothing."""
+    departures = KINDS["departure"].collection()
+    fields = {
+        "app": endpoint["app"], "ep": endpoint["ep"], "tenant": endpoint["tenant"], "by": change["who"], "departed": change["at"],
+        "format": 1, "rev": change["_id"],
+    }  # fmt: skip
+    try:
+        departures.insert_one({"_id": change["target"], **fields})
+    except DuplicateKeyError:
+        departures.update_one({"_id": change["target"], "rev": {"$lt": change["_id"]}}, {"$set": fields})
 
 
 def _insert_rows(
@@ -133,6 +153,8 @@ def _insert_rows(
             problems = error.details.get("writeErrors", ())
             if not problems or any(problem.get("code") != DUPLICATE_KEY for problem in problems):
                 raise
+    if change["kind"] == "endpoint":
+        _readmit(change, [row["_id"] for row in rows])
 
 
 def _replace(collection: Collection[Content], change: ChangeDocument) -> Failure | None:
@@ -161,9 +183,12 @@ def _delete(collection: Collection[Content], change: ChangeDocument) -> StaleErr
         # Many documents, one change: each step repeats harmlessly, the application goes last. Its token is never given again.
         for kind in DEPENDENTS:
             KINDS[kind].collection().delete_many({"app": change["target"]})
+        ClaimCount.collection().delete_many({"app": change["target"]})
     elif change["kind"] == "configuration":
         # A layer may be made again under its name: what is younger than this change belongs to that one.
         older = {"layer": change["target"], "rev": {"$lt": change["_id"]}}
         KINDS["configuration-version"].collection().delete_many(older)
+    elif change["kind"] == "endpoint":
+        _depart(change, found)  # before it goes: at no moment it is neither there nor departed
     collection.delete_one({"_id": change["target"], "rev": change["before_rev"]})
     return None

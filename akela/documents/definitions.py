@@ -84,3 +84,18 @@ class Verifier(Definition):
     settings = PlainField(required=True)
     secret = me.StringField()
     description = me.StringField()
+
+
+class Authority(Definition):
+    """Who signs the certificates of an application's endpoints."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "authorities", "indexes": [*_BY_NAME, "subject"]}
+    certificate = me.StringField(required=True)  # PEM
+    subject = me.StringField(required=True)  # of that certificate (RFC 4514)
+    key_id = me.StringField(required=True)  # SHA-256 of its public key, hex
+    not_after = me.DateTimeField(required=True)
+    names = me.StringField(
+        required=True, choices=["cn", "dns", "uri"]
+    )  # where an endpoint's certificate says who it is
+    pattern = me.StringField(required=True)  # what it says there, with {ep} for the endpoint id
+    description = me.StringField()

@@ -82,6 +82,7 @@ class Configuration(Managed):
             "app",
             "scope",
             "target",
+            "lease_end",
             ("app", "key"),
             ("app", "scope", "key"),
             ("app", "target", "key"),
@@ -99,6 +100,8 @@ class Configuration(Managed):
     active = me.IntField()  # number of the active version; null: none is
     draft = PlainField()  # {"version", "body", "by", "changed"}, or null
     last = me.IntField(required=True)  # highest number given
+    leases = me.ListField(PlainField())  # {"path", "until"}: what leaves the active version by itself
+    lease_end = me.DateTimeField()  # of the first of them
     by = me.StringField(required=True)  # who made the active version
     changed = me.DateTimeField(required=True)
 
@@ -123,7 +126,8 @@ class ConfigurationVersion(Managed):
 class Endpoint(Managed):
     """An endpoint.
 
-    Control owns `tenant`, `credentials`, `revoked`, `server_profile`, `owner`, `retry`; the rest Operations servers write, outside the log.
+    Control owns `tenant`, `credentials`, `retired`, `revoked`, `server_profile`, `owner`, `retry`, `decided`; the rest Operations servers
+    write, outside the log. The two never write one field (`akela.credentials`).
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -133,10 +137,12 @@ class Endpoint(Managed):
             "app",
             "revoked",
             "owner",
+            "certificate_key",
             {"fields": ["app", "ep"], "unique": True},
             ("app", "revoked", "ep"),
             ("app", "owner", "ep"),
             ("app", "owner", "revoked", "ep"),
+            ("app", "certificate_key"),
             ("app", "groups", "ep"),
         ],
     }
@@ -146,17 +152,50 @@ class Endpoint(Managed):
     tenant = me.StringField(required=True)
     registered_at = me.DateTimeField(required=True)
     how = me.StringField(required=True)
-    credentials = me.ListField(PlainField())
+    claim = me.StringField()  # id of the claim secret that it registered with
+    credentials = me.ListField(PlainField())  # that Control issued: {"id", "kind", "hash", "created"}
+    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created", "used"}
+    issued = PlainField()  # that Operations issued: id -> {"kind", "hash", "created"}
+    used = PlainField()  # id of a credential (or x509, jwt) -> when it was first used
+    certificate = PlainField()  # seen last: {"subject", "serial", "not_after", "authority"}
+    certificate_key = me.StringField()  # {not_after}/{ep}: what the expiry report is sorted by
     revoked = me.BooleanField(default=False)
     server_profile = PlainField()
     owner = me.StringField()  # name of one of the application's owners; null: nobody's
     retry = me.IntField()  # grows whenever an operator asks to try a held configuration again
+    decided = PlainField()  # {id: accepted, rejected or cleared}: what operators said of values that the device set
+    device = PlainField()  # values that the device set (`akela.contract.device_values`)
+    held_values = PlainField()  # values that it proposes
     groups = me.ListField(me.StringField())  # its groups by name, without `all`: an index for queries, never trusted
     group_errors = PlainField()  # {group: reason} of filters that failed for it; absent or empty: none did
-    presence = PlainField()  # {"at", "server"}: last attached to or detached from, None when it is away
+    presence = PlainField()  # {"at", "server", "generation"}: last attached to or detached from, None when it is away
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()
+
+
+class Departure(Managed):
+    """An endpoint that was deleted: it does not register again until an operator adds it or lifts this."""
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "departures",
+        "indexes": ["app", {"fields": ["app", "ep"], "unique": True}],
+    }
+    id = me.StringField(primary_key=True)  # {app}/{ep}
+    app = me.StringField(required=True)
+    ep = me.StringField(required=True)
+    tenant = me.StringField(required=True)
+    by = me.StringField(required=True)
+    departed = me.DateTimeField(required=True)
+
+
+class ClaimCount(Stored):
+    """How many endpoints have registered with a claim secret. Operations servers count, outside the log; not managed."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "claim_counts", "indexes": ["app"]}
+    id = me.StringField(primary_key=True)  # {app}/{claim}
+    app = me.StringField(required=True)
+    used = me.IntField(required=True)
 
 
 class Evaluation(Stored):

@@ -94,8 +94,8 @@ def failing(app: str, after: str | None, limit: int) -> list[Content]:
 
 def these(app: str, eps: Sequence[str], wanted: Mapping[str, int]) -> list[Content]:
     """The endpoints among `eps` that are there."""
-    stages: Stages = [{"$match": {"app": app, "ep": {"$in": list(eps)}}}, {"$project": dict(wanted)}]
-    return _aggregated(stages, max(1, len(eps)))
+    keys = [f"{app}/{ep}" for ep in eps]
+    return list(Endpoint.collection().find({"_id": {"$in": keys}}, dict(wanted)).batch_size(max(1, len(eps))))
 
 
 def count(app: str) -> int:

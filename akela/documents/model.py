@@ -14,8 +14,17 @@ from pymongo.errors import PyMongoError
 from akela.documents import indexes, upgrades
 from akela.documents.accounts import Answered, Tenant, Token, User
 from akela.documents.base import Content, DocumentError, Managed, PlainField, Stored
-from akela.documents.definitions import Group, Owner, Sink, Stream, Topic, Verifier
-from akela.documents.fleet import Application, CommonType, Configuration, ConfigurationVersion, Endpoint, Schema
+from akela.documents.definitions import Authority, Group, Owner, Sink, Stream, Topic, Verifier
+from akela.documents.fleet import (
+    Application,
+    ClaimCount,
+    CommonType,
+    Configuration,
+    ConfigurationVersion,
+    Departure,
+    Endpoint,
+    Schema,
+)
 from akela.documents.numbers import PLAIN_NUMBERS
 
 log = logging.getLogger(__name__)
@@ -75,6 +84,8 @@ KINDS: Final[Mapping[str, type[Managed]]] = {
     "sink": Sink,
     "owner": Owner,
     "verifier": Verifier,
+    "authority": Authority,
+    "departure": Departure,
 }
 # Kinds whose documents hang on an application and carry its token as `app`; they go with it.
 DEPENDENTS: Final = tuple(kind for kind, document in KINDS.items() if "app" in document._fields)
@@ -96,7 +107,7 @@ def disconnect() -> None:
 
 def ensure_indexes() -> None:
     """Make the indexes that are declared and not there. Raises: DocumentError for one that is not as declared."""
-    documents: list[type[Stored]] = [*KINDS.values(), Change, Answered]
+    documents: list[type[Stored]] = [*KINDS.values(), Change, Answered, ClaimCount]
     for document in documents:
         indexes.ensure(document)
 
@@ -158,6 +169,6 @@ def check(kind: str, content: Content) -> None:
 
 
 __all__ = [
-    "DEPENDENTS", "KINDS", "Answered", "Change", "Configuration", "Content", "DatabaseError", "DocumentError", "Endpoint", "User", "check",
-    "connect", "disconnect", "endpoint_versions", "ensure_indexes", "find", "find_one", "query", "upgrade_stored",
+    "DEPENDENTS", "KINDS", "Answered", "Change", "ClaimCount", "Configuration", "Content", "DatabaseError", "DocumentError", "Endpoint",
+    "User", "check", "connect", "disconnect", "endpoint_versions", "ensure_indexes", "find", "find_one", "query", "upgrade_stored",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ raises concerns the documents of that call, and trying again would not help.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bson import encode as bson_encode
 from pymongo import AsyncMongoClient, UpdateMany, UpdateOne
@@ -29,6 +29,21 @@ PASSING: Final = (
     "is locked",
     "unable to open",
 )  # of SQLite, behind the embedded database
+
+
+GENERATION: Final = "presence.generation"  # of a stored endpoint: that of the connection which last wrote its presence
+
+
+class EndpointUpdate(NamedTuple):
+    """Fields of one stored endpoint to be set and to be taken away (dotted names allowed).
+
+    With a `generation` nothing happens where the stored presence is of a newer one.
+    """
+
+    key: str
+    fields: Mapping[str, Any]
+    unset: tuple[str, ...] = ()
+    generation: str | None = None
 
 
 class StoreError(AkelaError):
@@ -124,24 +139,53 @@ class OperationsStore:
         """The stored API tokens among `ids`. Raises: StoreError."""
         return await self._all("tokens", {"_id": {"$in": list(ids)}})
 
-    async def register_endpoints(self, docs: Sequence[Document]) -> None:
-        """Insert endpoints; those that exist stay as they are. Raises: StoreError."""
-        await self._insert("endpoints", docs)
+    async def find_presence(self, ids: Sequence[str]) -> Sequence[Document]:
+        """`_id` and `presence` of the stored endpoints among `ids`. Raises: StoreError."""
+        async with _telling():
+            return await self._collection("endpoints").find({"_id": {"$in": list(ids)}}, {"presence": 1}).to_list()
 
-    async def write_endpoints(self, updates: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
+    async def find_departed(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of `ids` that were deleted and may not register. Raises: StoreError."""
+        return frozenset(found["_id"] for found in await self._all("departures", {"_id": {"$in": list(ids)}}))
+
+    async def register_endpoints(self, docs: Sequence[Document]) -> frozenset[str]:
+        """Insert endpoints; those that exist stay as they are. Gives the ids of those. Raises: StoreError."""
+        return await self._insert("endpoints", docs)
+
+    async def withdraw_endpoints(self, ids: Sequence[str]) -> None:
+        """Take back what `register_endpoints` has just inserted, unless Control has changed it since. Raises: StoreError."""
+        async with _telling():
+            await self._collection("endpoints").delete_many({"_id": {"$in": list(ids)}, "rev": 0})
+
+    async def count_claims(self, app: str, claim: str, wanted: int, quota: int | None) -> int:
+        """Count `wanted` registrations with a claim secret, as many as its quota has room for; gives how many. Raises: StoreError.
+
+        Each step is one conditional write, so that several servers together never count more. A negative `wanted` gives back.
+        """
+        counts, key = self._collection("claim_counts"), f"{app}/{claim}"
+        while wanted:
+            fits = {"_id": key} if quota is None or wanted < 0 else {"_id": key, "used": {"$lte": quota - wanted}}
+            async with _telling():
+                if (await counts.update_one(fits, {"$inc": {"used": wanted}})).matched_count:
+                    return wanted
+                found = await counts.find_one({"_id": key})
+            if found is None:
+                await self._insert("claim_counts", [{"_id": key, "app": app, "used": 0}])
+            elif quota is not None:
+                wanted = min(wanted, max(0, quota - int(found["used"])))
+        return 0
+
+    async def write_endpoints(self, updates: Sequence[EndpointUpdate | tuple[str, Mapping[str, Any]]]) -> int:
         """Set fields of stored endpoints; those that are no more are passed over. Raises: StoreError.
 
         Endpoints that get equal values share one statement; the answer is how many it took.
         """
-        groups: dict[bytes, tuple[Mapping[str, Any], list[str]]] = {}
-        for key, fields in updates:
-            groups.setdefault(bson_encode(fields), (fields, []))[1].append(key)
-        statements: list[UpdateOne | UpdateMany] = [
-            UpdateOne({"_id": keys[0]}, {"$set": fields})
-            if len(keys) == 1
-            else UpdateMany({"_id": {"$in": keys}}, {"$set": fields})
-            for fields, keys in groups.values()
-        ]
+        groups: dict[tuple[bytes, str | None], tuple[EndpointUpdate, list[str]]] = {}
+        for given in updates:
+            update = EndpointUpdate(*given)
+            content = bson_encode({"set": update.fields, "unset": update.unset})
+            groups.setdefault((content, update.generation), (update, []))[1].append(update.key)
+        statements = [_statement(update, keys) for update, keys in groups.values()]
         async with _telling():
             await self._collection("endpoints").bulk_write(statements, ordered=True)
         return len(statements)
@@ -151,11 +195,16 @@ class OperationsStore:
         async with _telling():
             await self._collection(records_collection(app, stream)).create_index([("ep", 1), ("n", -1)])
 
+    async def load_authorities(self) -> Sequence[Document]:
+        """All certificate authorities of endpoints. Raises: StoreError."""
+        return await self._all("authorities", {})
+
     async def insert_records(self, app: str, stream: str, docs: Sequence[Document]) -> None:
         """Insert records; those that are there already (same `_id`) count as inserted. Raises: StoreError."""
         await self._insert(records_collection(app, stream), docs)
 
-    async def _insert(self, collection: str, docs: Sequence[Document]) -> None:
+    async def _insert(self, collection: str, docs: Sequence[Document]) -> frozenset[str]:
+        """Insert; gives the ids of those that are there already."""
         async with _telling():
             try:
                 await self._collection(collection).insert_many([dict(doc) for doc in docs], ordered=False)
@@ -163,6 +212,8 @@ class OperationsStore:
                 problems = error.details.get("writeErrors", ())
                 if not problems or any(problem.get("code") != DUPLICATE_KEY for problem in problems):
                     raise
+                return frozenset(str(docs[problem["index"]]["_id"]) for problem in problems)
+        return frozenset()
 
     async def _all(self, collection: str, where: Mapping[str, Any]) -> Sequence[Document]:
         async with _telling():
@@ -172,6 +223,17 @@ class OperationsStore:
         if self._database is None:
             raise StoreError("not connected yet")
         return self._database[name]
+
+
+def _statement(update: EndpointUpdate, keys: Sequence[str]) -> UpdateOne | UpdateMany:
+    """One write of equal values to the endpoints `keys`."""
+    change: dict[str, Any] = {"$set": update.fields} if update.fields else {}
+    if update.unset:
+        change["$unset"] = dict.fromkeys(update.unset, "")
+    where: dict[str, Any] = {"_id": keys[0] if len(keys) == 1 else {"$in": list(keys)}}
+    if update.generation is not None:
+        where["$or"] = [{GENERATION: {"$lte": update.generation}}, {GENERATION: None}]
+    return UpdateOne(where, change) if len(keys) == 1 else UpdateMany(where, change)
 
 
 def records_collection(app: str, stream: str) -> str:

@@ -1,20 +1,24 @@
-"""The registration plane: an endpoint that came with a claim secret gets a credential of its own, shown once.
+"""The registration plane: an endpoint gets a credential of its own, shown once: with a claim secret its first, else its next.
 
-Until that credential has been used, the claim secret still opens the endpoint and each `u/reg` replaces the unused one:
-an answer that got lost must not lock a device out.
+A new credential is good beside the one in use; its first use retires the old one (`akela.credentials`). Until then each `u/reg` replaces
+the unused one: an answer that got lost must not lock a device out.
 """
 
 import secrets
 from datetime import UTC, datetime
+from typing import Any, Final
 
 from akela.contract.codes import Code
 from akela.contract.errors import ContractError
 from akela.contract.topics import Register, Up
+from akela.credentials import BEFORE_ALL, OTHER_KINDS, STEP
 from operations.downlink import Downlink
-from operations.endpoint_writer import EndpointWriter
+from operations.endpoint_writer import DROP, EndpointWriter
 from operations.identity import digest
 from operations.planes import when_durable
 from operations.principals import Endpoint
+
+FOREIGN: Final = "it came by certificate or JWT: whoever signed that gives it the next one"
 
 
 class RegistrationPlane:
@@ -30,16 +34,15 @@ class RegistrationPlane:
     def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
         """Make a credential, store its hash, then show it to the endpoint alone."""
         assert isinstance(request, Register)
-        if endpoint.credential is not None:
-            raise ContractError("this endpoint has a credential of its own already", code=Code.CONFLICT)
+        if (
+            endpoint.via in OTHER_KINDS
+        ):  # it would outlive what the endpoint came with, and the authority's or key's withdrawal
+            raise ContractError(FOREIGN, code=Code.CONFLICT)
         number, secret = secrets.token_hex(4), f"ake_{secrets.token_urlsafe(32)}"
-        stored = {
-            "id": number,
-            "kind": "token",
-            "hash": digest(secret.encode()),
-            "created": datetime.now(UTC),
-            "used": False,
-        }
+        made = max(datetime.now(UTC), (endpoint.newest or BEFORE_ALL) + STEP)
+        fields: dict[str, Any] = {f"issued.{number}": DROP for number in endpoint.spare}
+        fields[f"issued.{number}"] = {"kind": "token", "hash": digest(secret.encode()), "created": made}
+        endpoint.newest, endpoint.spare = made, (number,)
 
         def stored_now() -> None:
             answer = {"id": number, "credential": secret}
@@ -49,5 +52,6 @@ class RegistrationPlane:
         def never(error: ContractError) -> None:
             self._downlink.refuse(endpoint, self.name, request.rid, error)
 
-        self._writer.set(endpoint.key, {"credentials": [stored]}, when_durable(endpoint, ticket, stored_now, never))
+        written = when_durable(endpoint, ticket, stored_now, never)
+        self._writer.set(endpoint.key, fields, written, generation=endpoint.generation)
         return False

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from akela.documents.store import EndpointUpdate
 from operations.endpoint_writer import EndpointWriter
 
 
@@ -13,8 +14,8 @@ class Stored:
     def __init__(self) -> None:
         self.calls: list[dict[str, Mapping[str, Any]]] = []
 
-    async def write_endpoints(self, updates: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
-        self.calls.append(dict(updates))
+    async def write_endpoints(self, updates: Sequence[EndpointUpdate]) -> int:
+        self.calls.append({update.key: update.fields for update in updates})
         return len(updates)
 
 
