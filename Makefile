@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+WORKERS ?= 4# test processes; most tests wait for servers most of the time
 
 .PHONY: run test check bench fuzz clean help
 help:
@@ -15,7 +16,7 @@ run: $(VENV)/installed-server
 
 test: $(VENV)/installed-dev
 	@sh tests/install_requirements.sh $(BIN)/python
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -2,19 +2,22 @@
 
 A process of its own: `python -m akela.embedded_database DIR`. nx-27017 has no authentication, so nobody else may reach it. Its
 writes are committed with `synchronous = FULL`: an acknowledged write survives a power cut, not only a killed process (docs/decisions/0002).
+What one command writes is one transaction of SQLite, so a batch waits for the disk once (docs/decisions/0075).
 """
 
 import asyncio
 import logging
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from neosqlite import Connection
 from nx_27017.handler import NeoSQLiteHandler
 from nx_27017.server import handle_client
 
+from akela.embedded_updates import same_for_many, set_same
 from akela.errors import ServerError
 from akela.lifecycle import Stopper, run_server
 from akela.logs import set_up
@@ -23,6 +26,71 @@ from akela.paths import DataDirectory
 log = logging.getLogger(__name__)
 
 FILE: Final = "akela.db"
+
+
+WRITING: Final = frozenset({"insert", "update", "delete", "findAndModify", "findandmodify", "bulkWrite"})
+
+Message = dict[str, Any]
+Answer = tuple[int, dict[str, Any]]  # number of the request, and what is said to it
+
+
+class WritesTogether(NeoSQLiteHandler):  # type: ignore[misc]
+    """Commits once per command. By itself the handler commits, and so waits for the disk, once per document.
+
+    Its lock is held meanwhile, and all clients share its one connection: nobody reads what is not committed yet.
+    """
+
+    def handle_insert(self, msg: Message) -> Answer:
+        """Serve one insertion."""
+        return self._together(super().handle_insert, msg)
+
+    def handle_command(self, msg: Message) -> Answer:
+        """Serve one command of another kind."""
+        if _writes(msg):
+            return self._together(self._update if same_for_many(_updates(msg)) else super().handle_command, msg)
+        answer: Answer = super().handle_command(msg)
+        return answer
+
+    def _update(self, msg: Message) -> Answer:
+        met = set_same(self.conn.db, _body(msg)["update"], _updates(msg))
+        return msg["request_id"], {"ok": 1, "n": met, "nModified": met}
+
+    def _together(self, serve: Callable[[Message], Answer], msg: Message) -> Answer:
+        database: sqlite3.Connection = self.conn.db
+        with self._db_lock:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                answer = serve(msg)
+                if not database.in_transaction:  # SQLite ends it by itself where the disk fails
+                    return msg["request_id"], _failed("the disk is full, or a disk I/O error")
+                database.execute("COMMIT")
+            except sqlite3.Error as error:
+                return msg["request_id"], _failed(str(error))
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+            return answer
+
+
+def _body(msg: Message) -> dict[str, Any]:
+    return next((part for kind, part in msg["sections"] if kind == "body"), {})
+
+
+def _writes(msg: Message) -> bool:
+    return not WRITING.isdisjoint(_body(msg))
+
+
+def _updates(msg: Message) -> list[dict[str, Any]]:
+    """The updates of a command, wherever the client has put them; none for another command."""
+    body = _body(msg)
+    if "update" not in body:
+        return []
+    sequences = [part["updates"] for kind, part in msg["sections"] if kind == "payload" and "updates" in part]
+    return [*body.get("updates", ()), *(update for sequence in sequences for update in sequence)]
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {"ok": 0, "errmsg": f"nothing of this command was written: {why}"}
 
 
 def _durable(handler: NeoSQLiteHandler) -> None:
@@ -46,7 +114,7 @@ async def serve(directory: DataDirectory, stopper: Stopper) -> None:
     socket = directory.database_socket
     socket.unlink(missing_ok=True)  # a killed predecessor leaves its socket; the supervisor's lock says that it is gone
     try:
-        handler = NeoSQLiteHandler(str(directory.database / FILE), journal_mode="WAL", single_db_compat=True)
+        handler = WritesTogether(str(directory.database / FILE), journal_mode="WAL", single_db_compat=True)
         _durable(handler)
         server = await asyncio.start_unix_server(_serving(handler), str(socket))
     except OSError as error:

@@ -66,6 +66,11 @@ class Groups:
         self._uses = _uses(self.by_name.values())
         self._known: OrderedDict[bytes, Membership] = OrderedDict()
 
+    @property
+    def uses(self) -> Mapping[str, tuple[str, ...] | None]:
+        """The variables that some filter looks at, each with the fields of it; None: perhaps all of them."""
+        return self._uses
+
     def of(self, values: Mapping[str, Any]) -> Membership:
         """The membership of an endpoint of which `values` are known: see `subject`."""
         if not self.by_name:

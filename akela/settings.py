@@ -170,7 +170,9 @@ def _spellings(key: str) -> str:
 ALL_KEYS: Final = frozenset(CommonSettings.model_fields) | {
     "id", "index", "mqtt_port", "ws_port", "tls_port", "tls_cert", "tls_key", "tls_client_ca", "admin_port", "max_payload",
     "api_port", "api_rate", "api_burst", "boot_port", "boot_admin_port", "control_admin_port",
-    "admin_user", "admin_password", "boot_ttl", "operations", "audit_days",
+    "admin_user", "admin_password", "boot_ttl", "boot_key", "operations", "audit_days",
+    "max_connections", "connects_per_s", "connects_burst", "messages_per_s", "bytes_per_s", "messages_per_s_address",
+    "messages_per_s_tenant", "max_queued", "max_subscriptions", "retry_refused_s", "retry_silent_s", "retry_longest_s", "retry_tries",
 }  # fmt: skip
 
 __all__ = ["CommonSettings", "ServerError", "SettingsError", "load", "settings_options"]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from bench import control, table
+from bench.convergence import command as convergence
 from bench.errors import BenchError
 from bench.loops import AKELAS
 from bench.machine import describe
@@ -190,6 +191,7 @@ def report(file: Path, docs: Path) -> None:
 
 
 main.add_command(control.main, "control")
+main.add_command(convergence.main, "convergence")
 
 
 def _process() -> None:

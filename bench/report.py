@@ -7,13 +7,22 @@ from typing import Final
 
 from bench import table
 from bench.chart import chart
+from bench.convergence import rows as convergence
 from bench.errors import BenchError
-from bench.results import BROKERS, CEILING, LOOPS, Results
+from bench.results import BROKERS, CEILING, CONVERGENCE, LOOPS, Results
 
 PAGE: Final = "performance.md"
 CHART: Final = "performance.svg"
-NUMBERS: Final = {BROKERS: "performance.json", LOOPS: "performance-loops.json"}  # by the kind of run
-PARTS: Final = {BROKERS: ("machine", "peers", "ratios", "costs", "growth", "load"), LOOPS: ("loops",)}
+NUMBERS: Final = {
+    BROKERS: "performance.json",
+    LOOPS: "performance-loops.json",
+    CONVERGENCE: "performance-convergence.json",
+}  # by the kind of run
+PARTS: Final = {
+    BROKERS: ("machine", "peers", "ratios", "costs", "growth", "load"),
+    LOOPS: ("loops",),
+    CONVERGENCE: ("convergence",),
+}
 _PART: Final = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -48,6 +57,9 @@ def parts(results: Results) -> dict[str, str]:
     if results.kind == LOOPS:
         tables = [_machine(results), table.markdown(table.costs(results)), _ratios(results)]
         return {"loops": "\n\n".join([*tables, _peers(results, "event loop")])}
+    if results.kind == CONVERGENCE:
+        tables = [table.markdown(convergence.lines(results), left=3), table.markdown(convergence.costs(results))]
+        return {"convergence": "\n\n".join([_fleet(results), *tables])}
     grown = table.growth(results)
     return {
         "machine": _machine(results),
@@ -66,11 +78,26 @@ def _ratios(results: Results) -> str:
     return "\n".join([ratios, "", *told]) if told else ratios
 
 
-def _machine(results: Results) -> str:
-    machine, settings = results.machine, results.settings
+def _fleet(results: Results) -> str:
+    settings = results.settings
+    return (
+        f"{_where(results)}\n{settings['endpoints']:,} endpoints attached, {settings['stored']:,} stored for (e); "
+        f"rounds: {settings['rounds']}, the numbers are their medians."
+    )
+
+
+def _where(results: Results) -> str:
+    machine = results.machine
     return (
         f"Measured on {results.date}: {machine['processor']}, {machine['cores']} cores, {machine['memory']}; {machine['system']}; "
-        f"{machine['python']}.\nRounds: {settings['rounds']} of {settings['seconds']:g} s each; load processes: {settings['processes']}; "
+        f"{machine['python']}."
+    )
+
+
+def _machine(results: Results) -> str:
+    settings = results.settings
+    return (
+        f"{_where(results)}\nRounds: {settings['rounds']} of {settings['seconds']:g} s each; load processes: {settings['processes']}; "
         f"very many clients: {settings['many']:,}."
     )
 

@@ -14,6 +14,7 @@ US: Final = "akela"
 CEILING: Final = "ceiling"
 BROKERS: Final = "brokers"  # kinds of runs
 LOOPS: Final = "loops"
+CONVERGENCE: Final = "convergence"
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ class Results:
 
     @property
     def kind(self) -> str:
-        """Akela beside other brokers, or on other event loops."""
+        """Akela's engine beside other brokers, or on other event loops, or a whole Akela with its fleet."""
         return str(self.settings.get("kind", BROKERS))
 
     def save(self, path: Path) -> None:

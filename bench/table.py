@@ -30,8 +30,10 @@ def amount(value: float, unit: str) -> str:
     """A number with its unit, three digits."""
     if unit == "bytes":
         return f"{value / 1024:.1f} KB"
-    if unit == "ms":
-        return f"{_three(value)} ms"
+    if unit in ("ms", "s", "B"):
+        return f"{_three(value)} {unit}"
+    if not unit:
+        return _three(value)
     return f"{_three(value / 1000)}k/s" if value >= 10_000 else f"{_three(value)}/s"
 
 

@@ -27,9 +27,9 @@ def text(value: str) -> bytes:
     return len(raw).to_bytes(2, "big") + raw
 
 
-def connect(client_id: str, password: str = PASSWORD) -> bytes:
+def connect(client_id: str, password: str = PASSWORD, user: str = USER) -> bytes:
     """A CONNECT with user name and password, clean session and a long keep-alive."""
-    body = text("MQTT") + b"\x04\xc2" + (600).to_bytes(2, "big") + text(client_id) + text(USER) + text(password)
+    body = text("MQTT") + b"\x04\xc2" + (600).to_bytes(2, "big") + text(client_id) + text(user) + text(password)
     return b"\x10" + remaining_length(len(body)) + body
 
 

@@ -79,6 +79,7 @@ class Core:
         self.leading: Callable[[], bool] = lambda: False
         self.active_api: Callable[[], str | None] = lambda: None
         self.written: Callable[[], None] = lambda: None
+        self.groups_changed: Callable[[str], None] = lambda app: None
         self.members: dict[Role, Mapping[str, Member]] = {}
         self.remembered = Remembered(lambda: self.log is not None and self.leading())
         self.cursor_key = cursor_key
@@ -104,6 +105,8 @@ class Core:
         finally:
             self.remembered.forget(draft.kind, draft.target)
             self.written()
+            if draft.kind == "group" and draft.app is not None:
+                self.groups_changed(draft.app)
 
     def put(
         self, caller: Caller, kind: str, content: Content, before: Content | None, app: str | None = None

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from akela.contract.canonical import config_id
 from akela.contract.errors import ContractError
-from akela.contract.merge import Layer, Merged, merge
+from akela.contract.merge import Layer, merge
 from akela.documents import model
 from akela.documents.changelog import ExistsError
 from akela.documents.model import Content
@@ -27,8 +27,6 @@ from control.resources.groups import group_weight
 
 Scope = Literal["all", "group", "owner", "endpoint"]
 NAME: Final = "default"
-OWNER_WEIGHT: Final = 2**31
-ENDPOINT_WEIGHT: Final = 2**31 + 1
 
 
 def place_of(app: str, scope: Scope, target: str) -> str:
@@ -167,29 +165,6 @@ def delete_draft(core: Core, caller: Caller, layer: Content, number: int) -> Non
     if state != "draft":
         raise Problem(409, f"version {number} is {state}; only the draft is deleted, others are history")
     _put(core, caller, layer["app"], layer["key"], layer, {"draft": None})
-
-
-def effective(app: str, ep: str) -> Merged:
-    """What an endpoint should have. Raises: Problem 409 without a schema, MergeError when its layers do not fit."""
-    found = [find_layer(app, "all:-"), find_layer(app, f"endpoint:{ep}")]
-    return merge(
-        config_schema(app), [Layer(_shown_name(d), _weight(app, d), d["body"]) for d in found if d is not None]
-    )
-
-
-def _weight(app: str, layer: Content) -> int:
-    match layer["scope"]:
-        case "all":
-            return 0
-        case "group":
-            return group_weight(app, layer["target"]) or 0
-        case "owner":
-            return OWNER_WEIGHT
-    return ENDPOINT_WEIGHT
-
-
-def _shown_name(layer: Content) -> str:
-    return "all" if layer["scope"] == "all" else str(layer["key"])
 
 
 def _present(layer: Content) -> list[Content]:

@@ -21,6 +21,8 @@ from control.problems import Problem
 
 MAX_PAGE: Final = 500
 SEAL_SIZE: Final = 8  # bytes
+SIFT_BATCH: Final = 1000  # endpoints read at once, where a page is made of some of them
+SIFTED: Final = 50_000  # endpoints looked at for one such page
 LAST: Final = "\U0010ffff"  # sorts behind every text that continues a prefix
 
 Key = str | int
@@ -120,6 +122,29 @@ def paged(
     condition = dict(where) | ({key: bounds} if bounds else {})
     found = list(model.query(kind, condition, sort=key, descending=descending, limit=page.limit + 1))
     return page_answer(found, page, key, show)
+
+
+def sifted(
+    read: Callable[[str | None, int], Sequence[Content]], page: Page, row: Callable[[Content], Content | None]
+) -> Content:
+    """One page of what `row` makes of endpoints by id, where it makes something. `read`: up to so many behind an id.
+
+    It looks at a bounded number of endpoints, so a page may hold fewer rows than were asked for, and have a next one all the same.
+    """
+    items: list[Content] = []
+    after = page.after
+    for _ in range(SIFTED // SIFT_BATCH):
+        batch = read(after, SIFT_BATCH)
+        for document in batch:
+            after = document["ep"]
+            made = row(document)
+            if made is not None:
+                items.append(made)
+            if len(items) == page.limit:
+                return {"items": items, "next": page.seal(document["ep"])}
+        if len(batch) < SIFT_BATCH:
+            return {"items": items, "next": None}
+    return {"items": items, "next": None if after is None else page.seal(after)}
 
 
 def page_answer(found: Sequence[Content], page: Page, key: str, show: Show) -> Content:

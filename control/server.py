@@ -26,6 +26,7 @@ from akela.http_server import HttpServer
 from akela.lifecycle import Stopper
 from control.api import api
 from control.core import Core
+from control.evaluation import Evaluator
 from control.events import ChangeEvents
 from control.resources import signin
 from control.settings import ControlSettings
@@ -57,6 +58,7 @@ class ControlServer:
         )
         self._election: Election | None = None
         self._registration: Registration | None = None
+        self._evaluator: Evaluator | None = None  # while this server is active
         self._active = False
 
     async def run(self, stopper: Stopper) -> None:
@@ -119,6 +121,12 @@ class ControlServer:
 
         self._core.written = written
 
+        def groups_changed(app: str) -> None:
+            if self._evaluator is not None:
+                loop.call_soon_threadsafe(self._evaluator.ring, app)
+
+        self._core.groups_changed = groups_changed
+
     async def _lead(self, election: Election) -> None:
         while True:
             leadership = await election.wait_elected()
@@ -137,18 +145,25 @@ class ControlServer:
             log.info("active", extra={"epoch": leadership.epoch})
             self._follow_operations()
             await self._announce()
-            upkeep = asyncio.create_task(
-                Upkeep(changes, timedelta(days=self._settings.audit_days), self._operations, self._repaired).run()
-            )
+            work = self._background(changes)
             try:
                 await election.wait_lost()
             finally:
-                upkeep.cancel()
+                for task in work:
+                    task.cancel()
+                self._evaluator = None
             self._core.log = None
             self._active = False
             await self._announce()
             await self._events.stop()
             log.warning("no longer active", extra={"epoch": leadership.epoch})
+
+    def _background(self, changes: ChangeLog) -> list[asyncio.Task[None]]:
+        """What the active server does beside answering."""
+        keep = timedelta(days=self._settings.audit_days)
+        upkeep = Upkeep(changes, keep, self._operations, self._repaired)
+        self._evaluator = Evaluator(changes.epoch, self._core.leading)
+        return [asyncio.create_task(upkeep.run()), asyncio.create_task(self._evaluator.run())]
 
     def _make_first_user(self) -> None:
         given = self._settings.admin_password

@@ -149,6 +149,9 @@ class AppliedChanges:
         if facts != (endpoint.owner, endpoint.server_profile):
             endpoint.owner, endpoint.server_profile = facts
             self._convergence.said(endpoint)
+        if (retry := document.get("retry") or 0) > endpoint.retry:
+            endpoint.retry = retry
+            self._convergence.again(endpoint)
 
     def _authority(self, change: Change) -> None:
         if change["op"] != "delete":

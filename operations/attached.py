@@ -94,8 +94,7 @@ class Attached:
 
     def _present(self, endpoint: Endpoint, at: datetime, server: str | None) -> None:
         """Write presence behind; where a newer connection's is stored, on whichever server, it changes nothing."""
-        presence = {"at": at, "server": server, "generation": endpoint.generation}
-        self._writer.set(endpoint.key, {"presence": presence}, generation=endpoint.generation)
+        self._writer.present(endpoint.key, at, server, endpoint.generation)
 
     def on_subscribed(self, session: Session, topic_filter: str, qos: int) -> None:
         """A subscription was granted: the endpoint may have become reachable."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from operations.catalog import Catalog
 
 if TYPE_CHECKING:
-    from operations.effective import Effective
+    from operations.effective import Effective, Unservable
     from operations.principals import Endpoint
 
 EVERYBODY: Final = "all:-"  # the place of the layer of all
@@ -40,7 +40,7 @@ class Cohort:
         self.device = device  # the values that the endpoint itself set, or None
         self.members: set[Endpoint] = set()
         self.edition = (-1, -1)  # of catalog and application, for which `target` was computed
-        self.target: Effective | None = None
+        self.target: Effective | Unservable | None = None
         self.brought: str | None = None  # id of the configuration that all members were last brought to
 
     def places(self) -> Iterator[str]:

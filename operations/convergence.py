@@ -9,21 +9,31 @@ Work for many endpoints is done in slices of the loop, so that a large fleet nev
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from akela.membership import Membership
 from operations.attached import Attached
 from operations.catalog import Catalog
 from operations.cohorts import EVERYBODY, Cohort, Cohorts
 from operations.downlink import Downlink
-from operations.effective import Configurations
+from operations.effective import Configurations, Unservable
 from operations.endpoint_writer import EndpointWriter
 from operations.principals import NOTHING, Endpoint
 
 SLICE_S: Final = 0.005  # of the loop's time, then the others have their turn
 
-Bring = Callable[[Endpoint], None]
+
+class Bringer(Protocol):
+    """Who sends configurations: `operations.plugins.configuration`."""
+
+    def bring(self, endpoint: Endpoint) -> None:
+        """Send the endpoint its configuration if it lacks it."""
+        ...
+
+    def again(self, endpoint: Endpoint) -> None:
+        """The same, also if it was refused or held before."""
+        ...
 
 
 class Convergence:
@@ -36,14 +46,15 @@ class Convergence:
         attached: Attached,
         writer: EndpointWriter,
         downlink: Downlink,
-        bring: Bring,
+        bringer: Bringer,
     ) -> None:
         self._catalog = catalog
         self._configurations = configurations
         self._attached = attached
         self._writer = writer
         self._downlink = downlink
-        self._bring = bring
+        self._bring = bringer.bring
+        self.again = bringer.again  # an operator asks to try again
         self.cohorts = Cohorts(catalog)
         self._apps: dict[str, None] = {}  # whose endpoints' groups are to be looked at anew
         self._dirty: dict[Cohort, None] = {}  # whose configuration may have changed
@@ -162,8 +173,8 @@ class Convergence:
 
     def _bring_cohort(self, cohort: Cohort) -> Iterator[None]:
         target = self._configurations.of(cohort)
-        if target is not None and target.id != cohort.brought:
-            cohort.brought = target.id
+        if target is not None and (isinstance(target, Unservable) or target.id != cohort.brought):
+            cohort.brought = None if isinstance(target, Unservable) else target.id
             for endpoint in tuple(cohort.members):
                 self._bring(endpoint)
                 yield

@@ -1,22 +1,27 @@
 """The configuration that endpoints should have: computed once per distinct set of layers, encoded once, shared by all.
 
-An application without a configuration schema has none. The sequence number of a push is the place in the change log that this
-server has reached, so it never runs backwards, also over restarts (shared semantics: DESIGN, "Configuration").
+An application without a configuration schema has none. Layers are merged in the newest version of the schema; for endpoints that run an
+older one the result is resolved to that (Avro's schema resolution), and has an id of its own where it differs. The sequence number of a
+push is the place in the change log that this server has reached, so it never runs backwards, also over restarts (shared semantics:
+DESIGN, "Configuration").
 """
 
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from akela.contract.avro import ParsedSchema
 from akela.contract.canonical import config_id
 from akela.contract.delta import choose
+from akela.contract.envelope import AvroPush
 from akela.contract.errors import ContractError
-from akela.contract.merge import Layer, merge
+from akela.contract.merge import Layer, merge, pruned
 from akela.layering import DEVICE_WEIGHT, ordered_layers
-from operations.catalog import ActiveLayer, Catalog, Entry, Schema
+from operations.catalog import Catalog, Entry, Schema
 from operations.cohorts import EVERYBODY, Cohort
 
 log = logging.getLogger(__name__)
@@ -30,23 +35,39 @@ V = TypeVar("V")
 
 
 class Effective:
-    """One effective configuration."""
+    """One effective configuration, in one version of its schema."""
 
-    __slots__ = ("_payload", "_seq", "body", "id", "value")
+    __slots__ = ("_avro", "_full", "body", "id", "schema", "value")
 
-    def __init__(self, value: Mapping[str, Any]) -> None:
+    def __init__(self, value: Mapping[str, Any], schema: ParsedSchema) -> None:
         self.id = config_id(value)
         self.value = value
+        self.schema = schema
         self.body = msgspec.json.encode(value)
-        self._payload = b""
-        self._seq = -1
+        self._full = (-1, b"")  # sequence number, payload
+        self._avro = (-1, b"")
 
     def full(self, seq: int) -> bytes:
         """Payload of a `d/config` that carries all of it; the same bytes for all who get it at one time."""
-        if seq != self._seq:
-            self._payload = msgspec.json.encode({"id": self.id, "seq": seq, "full": msgspec.Raw(self.body)})
-            self._seq = seq
-        return self._payload
+        if seq != self._full[0]:
+            body = {"id": self.id, "seq": seq, "full": msgspec.Raw(self.body)}
+            self._full = (seq, msgspec.json.encode(body))
+        return self._full[1]
+
+    def avro(self, seq: int) -> bytes:
+        """The same in Avro."""
+        if seq != self._avro[0]:
+            push = AvroPush(self.id, seq, self.schema.encode_effective(self.value))
+            self._avro = (seq, push.to_bytes())
+        return self._avro[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Unservable:
+    """There is no configuration for these endpoints, and why."""
+
+    reason: str
+    key: str | None = None
 
 
 class Recent(Generic[K, V]):
@@ -81,15 +102,15 @@ class Configurations:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._results: Recent[tuple[object, ...], Effective | None] = Recent(MAX_RESULTS)
+        self._results: Recent[tuple[object, ...], Effective | Unservable] = Recent(MAX_RESULTS)
         self._values: Recent[tuple[str, str], Mapping[str, Any]] = Recent(MAX_VALUES)
         self._deltas: Recent[tuple[str, str, str], tuple[int, bytes]] = Recent(MAX_DELTAS)
         self._loaded = 0  # how often the catalog was read
         self.position = 0  # place in the change log that `catalog` stands for
         self.computed = 0  # merges made since start
 
-    def of(self, cohort: Cohort) -> Effective | None:
-        """What the cohort's endpoints should have now, or None when the application configures nothing."""
+    def of(self, cohort: Cohort) -> Effective | Unservable | None:
+        """What the cohort's endpoints should have now; None when the application configures nothing."""
         entry = self._catalog.entry(cohort.app)
         if entry is None:
             return None
@@ -105,8 +126,10 @@ class Configurations:
         self._loaded += 1  # editions begin again
         self.position = position
 
-    def payload(self, app: str, target: Effective, holds: str | None) -> bytes:
-        """The `d/config` that brings an endpoint from `holds` to `target`: a delta where it is smaller, else the whole."""
+    def payload(self, app: str, target: Effective, holds: str | None, *, avro: bool = False) -> bytes:
+        """The `d/config` that brings an endpoint from `holds` to `target`: a delta where it is smaller, else (and in Avro) the whole."""
+        if avro:
+            return target.avro(self.position)
         base = None if holds is None else self._values.get((app, holds))
         if base is None or holds is None:
             return target.full(self.position)
@@ -117,34 +140,46 @@ class Configurations:
             self._deltas.put(key, known)
         return known[1]
 
-    def _result(self, entry: Entry, cohort: Cohort) -> Effective | None:
-        schema = entry.schema("config")
-        if schema is None:
+    def _result(self, entry: Entry, cohort: Cohort) -> Effective | Unservable | None:
+        newest = entry.schema("config")
+        if newest is None:
             return None
+        runs = newest if cohort.key.version is None else entry.schema("config", version=cohort.key.version)
+        if runs is None:
+            return Unservable(f"the configuration schema has no version {cohort.key.version}", "versions/config")
+        layers, stamps = self._layers(entry, cohort)
+        order = tuple((layer.name, layer.weight) for layer in layers)
+        known_as = (cohort.app, newest.version, runs.version, cohort.key.device, order, stamps)
+        found = self._results.get(known_as)
+        if found is None:
+            found = self._compute(cohort.app, newest, runs, layers)
+            self._results.put(known_as, found)
+        return found
+
+    def _layers(self, entry: Entry, cohort: Cohort) -> tuple[Sequence[Layer], tuple[int, ...]]:
+        """The layers of these endpoints, lowest first, and what tells their contents from earlier ones."""
         key = cohort.key
-        found_layers = _layers_of(entry, cohort)
-        bodies = {place: layer.body for place, layer in found_layers.items()}
+        active = {p: layer for p in (EVERYBODY, *cohort.places()) if (layer := entry.layers.get(p)) is not None}
+        bodies = {place: layer.body for place, layer in active.items()}
         weights = {name: group.weight for name in key.groups if (group := entry.by_name.get(name)) is not None}
         layers = list(ordered_layers(bodies, weights, key.groups, key.owner, key.ep or ""))
         if cohort.device is not None:
             layers.append(Layer("device", DEVICE_WEIGHT, cohort.device))
-        stamps = tuple(layer.stamp for layer in found_layers.values())
-        order = tuple((layer.name, layer.weight) for layer in layers)
-        known_as = (cohort.app, schema.version, key.device, order, stamps)
-        found = self._results.get(known_as)
-        if found is None:
-            found = self._compute(cohort.app, schema, layers)
-            self._results.put(known_as, found)
-        return found
+        return layers, tuple(layer.stamp for layer in active.values())
 
-    def _compute(self, app: str, schema: Schema, layers: Sequence[Layer]) -> Effective | None:
+    def _compute(self, app: str, newest: Schema, runs: Schema, layers: Sequence[Layer]) -> Effective | Unservable:
         self.computed += 1
         try:
-            found = Effective(merge(schema.parsed, layers).value)
-        except ContractError as error:  # Control refuses such layers; nobody is configured by half
+            value = merge(newest.parsed, layers).value
+            if runs is not newest:
+                value = pruned(runs.parsed.root, newest.parsed.resolve(value, runs.parsed))
+        except ContractError as error:
             names = [layer.name for layer in layers]
-            log.error("layers do not merge", extra={"app": app, "layers": names, "error": str(error)})  # noqa: TRY400  said in full
-            return None
+            log.warning(
+                "no configuration", extra={"app": app, "version": runs.version, "layers": names, "why": error.reason}
+            )
+            return Unservable(error.reason, error.key)
+        found = Effective(value, runs.parsed)
         self._values.put((app, found.id), found.value)
         return found
 
@@ -153,9 +188,3 @@ class Configurations:
         if kind == "full":
             return target.full(self.position)
         return msgspec.json.encode({"id": target.id, "seq": self.position, "base": holds, "delta": body})
-
-
-def _layers_of(entry: Entry, cohort: Cohort) -> dict[str, ActiveLayer]:
-    """The active layers that these endpoints have."""
-    places = (EVERYBODY, *cohort.places())
-    return {place: layer for place in places if (layer := entry.layers.get(place)) is not None}

@@ -154,7 +154,7 @@ class Gate:
                 until = admitted.shown.not_after.isoformat(timespec="seconds")
                 fields |= {"certificate": admitted.shown.stored(), "certificate_key": f"{until}/{endpoint.ep}"}
         if fields:
-            self._writer.set(endpoint.key, fields)
+            self._writer.note(endpoint.key, fields)
 
     async def _read_endpoints(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_endpoints(keys)}

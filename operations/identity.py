@@ -20,7 +20,8 @@ from broker import Reason, Refused
 from operations import certificates, signed_tokens
 from operations.catalog import Application
 from operations.certificates import Authority, CertificateError, Shown
-from operations.principals import NOTHING, Endpoint, Ledger, Operator
+from operations.ledger import Ledger
+from operations.principals import NOTHING, Endpoint, Operator
 from operations.signed_tokens import TokenError
 
 TOKEN_PREFIX: Final = "akt_"
@@ -193,16 +194,10 @@ def revived_endpoint(application: Application, ep: EndpointId, stored: Mapping[s
 
 def _endpoint(application: Application, ep: EndpointId, stored: Mapping[str, Any] | None, *, limited: bool) -> Endpoint:
     document = stored or NOTHING
-    config: Mapping[str, Any] = document.get("config") or {}
-
-    def held(state: str) -> str | None:
-        entry = config.get(state)
-        return entry["id"] if entry else None
-
     presence: Mapping[str, Any] = document.get("presence") or NOTHING
     standing = Standing.of(document)
     in_use = None if standing.in_use is None else standing.in_use.id
-    ledger = Ledger(held("assigned"), held("sent"), held("applied"), held("refused"))
+    ledger = Ledger.of(document.get("config") or NOTHING, document.get("retry") or 0)
     return Endpoint(
         app=app_token(application.token),
         ep=ep,
@@ -212,9 +207,12 @@ def _endpoint(application: Application, ep: EndpointId, stored: Mapping[str, Any
         ledger=ledger,
         profile=document.get("profile") or NOTHING,
         profile_id=document.get("profile_id"),
+        profile_at=(document.get("profile_seen") or NOTHING).get("at"),
         server_profile=document.get("server_profile") or NOTHING,
         owner=document.get("owner"),
+        retry=document.get("retry") or 0,
         rev=document.get("rev") or 0,
+        fmt=document.get("fmt") or "json",
         sdk=document.get("sdk"),
         versions=document.get("versions") or NOTHING,
         groups=tuple(document.get("groups") or ()),

@@ -8,20 +8,11 @@ from typing import Any, Final
 from akela.contract.topics import AppToken, EndpointId
 from broker import Session
 from operations.cohorts import Cohort
+from operations.ledger import Ledger
 
 NOTHING: Final[Mapping[str, Any]] = {}  # shared by all endpoints that have none of something
 
 MAX_TOLD: Final = 64  # unknown leaves of one connection that are remembered as answered
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What the server knows of one endpoint's configuration: ids, newest first in life-cycle order. See DESIGN, "Ledger"."""
-
-    assigned: str | None = None
-    sent: str | None = None
-    applied: str | None = None
-    refused: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -36,9 +27,13 @@ class Endpoint:
     ledger: Ledger = field(default_factory=Ledger)
     profile_id: str | None = None  # id of the stored profile's canonical form
     profile: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    profile_at: datetime | None = None  # when the profile that was read was taken
     server_profile: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     owner: str | None = None
+    retry: int = 0  # the last request of an operator to try again
     rev: int = 0  # number of the change that Control's fields are known from
+    fmt: str = "json"  # or avro: what it wants configurations in
+    max_size: int | None = None  # largest payload that it takes, bytes; None: it has not said
     sdk: str | None = None
     versions: Mapping[str, int] = field(default_factory=lambda: NOTHING)  # schema -> version that it runs
     groups: tuple[str, ...] = ()  # by name, without `all`; shared with all that have the same
@@ -50,7 +45,7 @@ class Endpoint:
     said_hello: bool = False
     holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger
     sent_now: str | None = None  # sent on this connection and not refused since
-    told: set[str] = field(default_factory=set)
+    told: set[str] | None = None
     via: str = "token"  # what it came with: token, claim, x509 or jwt
     authority: str | None = None  # with x509: who signed its certificate; with jwt: the key's id
     until: datetime | None = None  # when what it came with expires
@@ -67,9 +62,10 @@ class Endpoint:
 
     def tell_once(self, what: str) -> bool:
         """True the first time that `what` is to be told on this connection."""
-        if what in self.told or len(self.told) >= MAX_TOLD:
+        told = self.told = self.told or set()
+        if what in told or len(told) >= MAX_TOLD:
             return False
-        self.told.add(what)
+        told.add(what)
         return True
 
 

@@ -71,21 +71,23 @@ class OperationsServer:
         self._catalog = Catalog()
         self._downlink = Downlink()
         self._configurations = Configurations(self._catalog)
-        self._writer = EndpointWriter(self._store)
+        self._writer = EndpointWriter(self._store, settings.member_id)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
         self._trust = self._trusted()
         self._expiries = Expiries()
         self._peers = Peers(settings.member_id, settings.require_cluster_secret(), settings.max_payload)
         self._takeovers = Takeovers(self._attached, self._peers, self._store)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations)
+        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, settings.retry_policy)
         self._convergence = Convergence(
-            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane.bring
+            self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane
         )
         changes = AppliedChanges(
             self._catalog, self._configurations, self._convergence, self._attached, self._sessions, self._trust
         )
+        self._profiles = ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence)
         self._attached.attend(self._takeovers)
+        self._attached.attend(self._profiles)  # what is known of an endpoint first, then what follows from it
         self._attached.attend(changes)
         self._attached.attend(self._convergence)
         self._reloading = Reloading(
@@ -94,7 +96,7 @@ class OperationsServer:
         self._feed = ChangeFeed(self._store, changes.apply, self._reloading.start_over)
         self._broker = self._engine()
         self._downlink.broker = self._broker
-        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed, self._peers)
+        metrics = OperationsMetrics(self._broker, self._attached, self._records, self._feed, self._writer, self._peers)
         self._traces = TracePage(self._broker)
         self._admin = AdminServer(
             settings.bind, settings.listen_admin, self._ready, metrics.registry, [self._traces.route]
@@ -118,7 +120,7 @@ class OperationsServer:
         planes = (
             HelloPlane(self._downlink, self._writer, self._attached, self._convergence, names, settings.max_payload),
             RegistrationPlane(self._downlink, self._writer),
-            ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence),
+            self._profiles,
             self._plane,
             DataPlane(self._downlink, self._records, self._catalog),
         )
@@ -219,6 +221,8 @@ class OperationsServer:
         self._expiries.stop()
         await self._broker.stop(drain_s=DRAIN_S)
         await self._feed.stop()
+        self._plane.close()
+        self._profiles.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from akela.settings import CommonSettings
+from operations.retries import RetryPolicy
 
 PORT_STEP = 10  # the n-th Operations server of a machine listens this much higher
 
@@ -60,6 +61,22 @@ class OperationsSettings(CommonSettings):
     )
     max_queued: int = Field(default=1000, ge=1, description="messages waiting for one session")
     max_subscriptions: int = Field(default=100, ge=1, description="subscriptions of one session")
+
+    retry_refused_s: float = Field(
+        default=30, gt=0, description="until a refused configuration is sent again the first time; then doubling"
+    )
+    retry_silent_s: float = Field(
+        default=60, gt=0, description="the same for one that was delivered and never reported as applied"
+    )
+    retry_longest_s: float = Field(default=3600, gt=0, description="longest wait before a configuration is sent again")
+    retry_tries: int = Field(
+        default=5, ge=0, le=1000, description="how often a configuration is sent again before it is held"
+    )
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """When a configuration that is not applied is sent again."""
+        return RetryPolicy(self.retry_refused_s, self.retry_silent_s, self.retry_longest_s, self.retry_tries)
 
     @property
     def member_id(self) -> str:

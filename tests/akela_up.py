@@ -15,7 +15,7 @@ from typing import Any
 from tests.ports import free_offset
 
 PORTS = (1882, 1883, 1893, 8080, 8083, 8093, 8883, 9101, 9102, 9103, 9111)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class AkelaUp:

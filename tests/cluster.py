@@ -18,7 +18,7 @@ from tests.database import Database
 from tests.ports import free_offset
 
 PASSWORD: Final = "a good password"
-WAIT_S: Final = 40.0
+WAIT_S: Final = 90.0
 CONTROL_PORTS: Final = ("--api-port", "--control-admin-port")
 OPERATIONS_PORTS: Final = ("--mqtt-port", "--ws-port", "--admin-port")
 
@@ -47,6 +47,12 @@ class ServerProcess:
         """Return when its admin page says that it serves."""
         admin = next(port for flag, port in self.ports.items() if "admin" in flag)
         until(lambda: _answers(f"http://127.0.0.1:{admin}/readyz"), lambda: f"{self.name} is not ready: {self.said()}")
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

@@ -99,8 +99,12 @@ class Device:
 
     async def publish(self, what: str, body: Any) -> None:
         """Publish at QoS 1 under `u/` and wait for the acknowledgement."""
+        await self.raw(f"a1/me/u/{what}", body)
+
+    async def raw(self, topic: str, body: Any) -> None:
+        """The same at any topic."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.wire.send(mqtt.publish(f"a1/me/u/{what}", raw, qos=1, packet_id=77))
+        self.wire.send(mqtt.publish(topic, raw, qos=1, packet_id=77))
         while (packet := await self.wire.packet()).kind == 3:
             self._waiting.append(packet)
         assert packet == (0x40, b"\x00\x4d")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import NamedTuple, Self
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Packet(NamedTuple):
@@ -151,18 +151,22 @@ class Wire:
     async def packet(self) -> Packet:
         """The next packet. Raises: EOFError when the server has closed."""
         async with asyncio.timeout(WAIT_S):
-            try:
-                first = (await self._reader.readexactly(1))[0]
-                size = shift = 0
-                while True:
-                    digit = (await self._reader.readexactly(1))[0]
-                    size |= (digit & 0x7F) << shift
-                    shift += 7
-                    if digit < 128:
-                        break
-                return Packet(first, await self._reader.readexactly(size))
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                raise EOFError("the server has closed the connection") from error
+            return await self.whenever()
+
+    async def whenever(self) -> Packet:
+        """The next packet, however long it takes. To be cancelled only with the connection. Raises: EOFError."""
+        try:
+            first = (await self._reader.readexactly(1))[0]
+            size = shift = 0
+            while True:
+                digit = (await self._reader.readexactly(1))[0]
+                size |= (digit & 0x7F) << shift
+                shift += 7
+                if digit < 128:
+                    break
+            return Packet(first, await self._reader.readexactly(size))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise EOFError("the server has closed the connection") from error
 
     async def message(self) -> Message:
         """The next packet, which must be a PUBLISH."""

@@ -1,9 +1,10 @@
 """The REST API as tests talk to it: names of their own, problems checked, the present ETag fetched."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -16,6 +17,9 @@ CONFIG: dict[str, Any] = {
         {"name": "s", "type": {"type": "array", "items": "string"}, "default": []},
     ],
 }
+WAIT_S = 20.0
+POLL_S = 0.02
+T = TypeVar("T")
 As = Callable[..., httpx.Client]
 
 
@@ -59,6 +63,15 @@ def rows(client: httpx.Client, path: str, **query: Any) -> list[dict[str, Any]]:
         cursor = page["next"]
         if cursor is None:
             return found
+
+
+def polled(read: Callable[[], T], good: Callable[[T], bool]) -> T:
+    """What `read` gives, once it is good."""
+    deadline_s = time.monotonic() + WAIT_S
+    while not good(found := read()):
+        assert time.monotonic() < deadline_s, found
+        time.sleep(POLL_S)
+    return found
 
 
 def token_client(base: httpx.URL | str, token: str) -> httpx.Client:

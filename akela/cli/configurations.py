@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from akela.cli import converging
 from akela.cli.session import Session, api_options, app_option, page_options, print_json, read_json, yes_option
 from akela.client import ApiError, path_of
 
@@ -151,6 +152,9 @@ def effective(session: Session, app: str, endpoint: str) -> None:
         print_json(value["value"])
         for leaf, layer in sorted(value["origin"].items()):
             click.echo(f"  {leaf}: {layer}")
+
+
+config.add_command(converging.status)
 
 
 def _path(session: Session, app: str, place: Place, version: int | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from akela.cli import converging
 from akela.cli.session import Session, api_options, app_option, page_options, parsed_json, yes_option
 from akela.client import path_of
 
@@ -190,4 +191,6 @@ def _path(session: Session, kind: Kind, app: str, name: str | None = None) -> st
 
 
 group, topic, stream = commands(GROUP), commands(TOPIC), commands(STREAM)
+for command in (converging.preview, converging.group_status, converging.group_errors):
+    group.add_command(command)
 sink, owner, verifier = commands(SINK), commands(OWNER), commands(VERIFIER)

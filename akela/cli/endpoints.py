@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from akela.cli import provisioning
+from akela.cli import converging, provisioning
 from akela.cli.session import Session, api_options, app_option, confirm, page_options, print_json, read_json, yes_option
 from akela.client import path_of
 
@@ -56,11 +56,12 @@ def add(
 @click.option("--prefix", help="only ids that begin so")
 @click.option("--revoked/--not-revoked", default=None, help="only those that are, or are not")
 @click.option("--owner", help="only this owner's")
+@click.option("--group", help="only members of this group")
 @page_options
 @api_options
 def index(session: Session, app: str, **where: Any) -> None:
     """Endpoints of an application."""
-    columns = ("id", "how", "registered_at", "last_seen", "server", "owner", "revoked")
+    columns = ("id", "how", "registered_at", "last_seen", "server", "owner", "groups", "revoked")
     session.pages(_path(session, app), columns, **where)
 
 
@@ -162,6 +163,9 @@ def retire(session: Session, app: str, ep: str, credential: str, yes: bool) -> N
 def delete(session: Session, app: str, ep: str, yes: bool) -> None:
     """Forget an endpoint. Under open trust it may register again; `revoke` keeps it out."""
     session.delete(_path(session, app, ep), f"endpoint {ep}", yes=yes)
+
+
+endpoint.add_command(converging.explain)
 
 
 @click.group()

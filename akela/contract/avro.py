@@ -29,6 +29,7 @@ from akela.contract.avro_types import (
     build,
     check_expansion,
     default_of,
+    field_default,
     with_defaults,
 )
 from akela.contract.errors import PayloadError, SchemaError
@@ -82,6 +83,34 @@ class ParsedSchema:
         fastavro.schemaless_writer(body, self._standard, _to_avro(self.root, with_defaults(self.root, value)))
         return MARKER + self.fingerprint.to_bytes(8, "little") + body.getvalue()
 
+    def encode_effective(self, value: object) -> bytes:
+        """The same for an effective configuration: an optional field that is left out is null, whatever its default."""
+        return self.encode(_with_nulls(self.root, value))
+
+    def resolve(self, value: object, reader: "ParsedSchema") -> Any:
+        """An effective configuration of this schema as one of `reader`: by Avro's schema resolution; what only `reader` has is its default.
+
+        Raises: PayloadError when there is none.
+        """
+        body = self.encode_effective(value)[HEADER_SIZE:]
+        try:
+            found = fastavro.schemaless_reader(
+                io.BytesIO(body), self._standard, reader.resolving, return_record_name=True
+            )
+            resolved = _from_avro(reader.root, found)
+        except Exception as error:
+            raise PayloadError(f"it cannot be resolved: {_short(error)}") from error
+        problems = reader.validate(resolved)
+        if problems:
+            raise PayloadError(f"it cannot be resolved: {problems[0].reason}", key=problems[0].path)
+        return resolved
+
+    @cached_property
+    def resolving(self) -> Any:
+        """The schema with the default of every field, as a reader of what others wrote needs it."""
+        records = {node.name: node for node in _records(self.root)}
+        return _spelled_out(self._standard, records)
+
     def decode_body(self, body: bytes) -> Any:
         """The plain value of an Avro body. Raises: PayloadError."""
         stream = io.BytesIO(body)
@@ -121,6 +150,66 @@ def decode(payload: bytes, lookup: Callable[[int], ParsedSchema | None]) -> Any:
     if schema is None:
         raise PayloadError(f"no schema with fingerprint {number:016x}")
     return schema.decode_body(payload[HEADER_SIZE:])
+
+
+def _records(root: Type) -> Iterator[Record]:
+    """The records inside a type, each once."""
+    seen: set[int] = set()
+    stack: list[Type] = [root]
+    while stack:
+        match stack.pop():
+            case Record() as node if id(node) not in seen:
+                seen.add(id(node))
+                yield node
+                stack.extend(field.type for field in node.fields.values())
+            case Array(inner) | MapOf(inner):
+                stack.append(inner)
+            case Union(branches):
+                stack.extend(branches)
+
+
+def _spelled_out(standard: Any, records: Mapping[str, Record]) -> Any:
+    """A copy of a schema of fastavro's in which every field has its default, as a value that fastavro would read."""
+    match standard:
+        case list():
+            return [_spelled_out(item, records) for item in standard]
+        case {"fields": list(fields), "name": name}:
+            own = records[name].fields
+            spelled = [
+                {**item, "type": _spelled_out(item["type"], records), "default": _default_read(own[item["name"]])}
+                for item in fields
+            ]
+            return {**standard, "fields": spelled}
+        case {}:
+            return {
+                key: _spelled_out(item, records) if key in ("type", "items", "values") else item
+                for key, item in standard.items()
+            }
+    return standard
+
+
+def _default_read(field: Field) -> Any:
+    return _to_avro(field.type, field_default(field))
+
+
+def _with_nulls(node: Type, value: Any) -> Any:
+    """`value` with null for each optional field that is left out."""
+    match node:
+        case Record() if isinstance(value, Mapping):
+            absent = {name: None for name, field in node.fields.items() if field.optional and name not in value}
+            return absent | {name: _with_nulls(node.fields[name].type, item) for name, item in value.items()}
+        case Array(items) if isinstance(value, list):
+            return [_with_nulls(items, item) for item in value]
+        case MapOf(values) if isinstance(value, Mapping):
+            return {key: _with_nulls(values, item) for key, item in value.items()}
+        case Union(branches) if value is not None:
+            holding = [branch for branch in branches if isinstance(branch, _HOLDING)]
+            return _with_nulls(holding[0], value) if len(holding) == 1 else value
+    return value
+
+
+def _short(error: Exception) -> str:
+    return str(error).partition("\n")[0][:120] or type(error).__name__
 
 
 def _fields(root: Type) -> Iterator[tuple[str, Field]]:

@@ -170,7 +170,7 @@ def default_of(node: Type, _inside: tuple[Record, ...] = ()) -> Any:  # noqa: PL
                 raise SchemaError(
                     f"{node.name} always holds another {node.name}: make the field optional", key=node.name
                 )
-            return {name: _field_default(item, (*_inside, node)) for name, item in node.fields.items()}
+            return {name: field_default(item, (*_inside, node)) for name, item in node.fields.items()}
 
 
 def with_defaults(node: Type, value: Any) -> Any:
@@ -178,7 +178,7 @@ def with_defaults(node: Type, value: Any) -> Any:
     match node:
         case Record() if isinstance(value, Mapping):
             filled = {
-                name: with_defaults(item.type, value[name]) if name in value else _field_default(item, (node,))
+                name: with_defaults(item.type, value[name]) if name in value else field_default(item, (node,))
                 for name, item in node.fields.items()
             }
             return filled | {key: value[key] for key in value if key not in node.fields}
@@ -192,7 +192,8 @@ def with_defaults(node: Type, value: Any) -> Any:
     return value
 
 
-def _field_default(item: Field, inside: tuple[Record, ...]) -> Any:
+def field_default(item: Field, inside: tuple[Record, ...] = ()) -> Any:
+    """A field's default: its own, else null where that is allowed, else its type's zero."""
     if item.has_default:
         return with_defaults(item.type, item.default)
     return None if item.optional else default_of(item.type, inside)

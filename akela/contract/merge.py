@@ -56,8 +56,7 @@ def merge(schema: ParsedSchema, layers: Sequence[Layer]) -> Merged:
     problems = schema.validate(value)
     if problems:
         raise MergeError(problems[0].reason, key=problems[0].path)
-    pruned = _pruned(schema.root, value)
-    return Merged(pruned, work.origin)
+    return Merged(pruned(schema.root, value), work.origin)
 
 
 class _Merge:
@@ -125,14 +124,14 @@ def _structure(node: Type) -> Type:
     return node
 
 
-def _pruned(node: Type, value: Any) -> Any:
-    """`value` without the optional fields that are null."""
+def pruned(node: Type, value: Any) -> Any:
+    """`value` of type `node` without the optional fields that are null: the form of an effective configuration."""
     match _structure(node), value:
         case Record() as record, Mapping():
             kept = {name: item for name, item in value.items() if item is not None or not record.fields[name].optional}
-            return {name: _pruned(record.fields[name].type, item) for name, item in kept.items()}
+            return {name: pruned(record.fields[name].type, item) for name, item in kept.items()}
         case MapOf(values), Mapping():
-            return {key: _pruned(values, item) for key, item in value.items()}
+            return {key: pruned(values, item) for key, item in value.items()}
         case Array(items), list():
-            return [_pruned(items, item) for item in value]
+            return [pruned(items, item) for item in value]
     return value

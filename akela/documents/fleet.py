@@ -139,6 +139,7 @@ class Endpoint(Managed):
             ("app", "owner", "ep"),
             ("app", "owner", "revoked", "ep"),
             ("app", "certificate_key"),
+            ("app", "groups", "ep"),
         ],
     }
     id = me.StringField(primary_key=True)  # {app}/{ep}
@@ -158,7 +159,11 @@ class Endpoint(Managed):
     server_profile = PlainField()
     owner = me.StringField()  # name of one of the application's owners; null: nobody's
     retry = me.IntField()  # grows whenever an operator asks to try a held configuration again
-    presence = PlainField()  # {"at", "server", "generation"}: last attached to or detached from, None when it is away
+    groups = me.ListField(me.StringField())  # its groups by name, without `all`: an index for queries, never trusted
+    group_errors = PlainField()  # {group: reason} of filters that failed for it; absent or empty: none did
+    presence = (
+        PlainField()
+    )  # {"at", "server", "generation", "by"}: last attached to or detached from; `server` is None when it is away
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()
@@ -186,3 +191,20 @@ class ClaimCount(Stored):
     id = me.StringField(primary_key=True)  # {app}/{claim}
     app = me.StringField(required=True)
     used = me.IntField(required=True)
+
+
+class Evaluation(Stored):
+    """How far the stored `groups` of an application's endpoints are brought to its filters. Derived, so outside the log."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "evaluations", "auto_create_index": False}
+    id = me.StringField(primary_key=True)  # {app}
+    epoch = me.IntField(required=True)  # of the leader that wrote it last; an older one writes nothing
+    filters = me.StringField(required=True)  # digest of the names and filters that it is about
+    state = me.StringField(required=True, choices=["running", "done"])
+    cursor = me.StringField()  # endpoints up to this one are done
+    done = me.IntField(required=True)
+    total = me.IntField(required=True)
+    written = me.IntField(required=True)  # endpoints whose stored groups changed
+    counts = me.ListField(PlainField())  # {"group", "matched", "errors"}
+    started = me.DateTimeField(required=True)
+    ended = me.DateTimeField()

@@ -7,10 +7,9 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from akela.contract.avro import parse_schema
-from akela.contract.canonical import config_id
 from akela.documents import model
+from akela.documents.members import members_of
 from akela.documents.model import Content
-from control import layers
 from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, Paging, Server, now
 from control.definitions import DEFINED_NAME
 from control.etags import IfMatch, check_match, reply
@@ -21,6 +20,8 @@ from control.resources.owners import check_owner
 from control.route import Route
 from control.secrets import digest, new_credential, new_id
 from control.shapes import Revised, page_model
+from control.stored_groups import COMPILED, refresh, settle
+from control.targets import target_of
 from control.writing import fields_of, patched, takes_patch
 
 router = APIRouter(prefix="/api/v1/applications/{app}/endpoints", tags=["endpoints"], route_class=Route)
@@ -67,6 +68,8 @@ class Endpoint(Revised):
     revoked: bool
     server_profile: dict[str, Any] | None
     owner: str | None
+    groups: list[str] = Field(description="its groups by name, without all")
+    group_errors: dict[str, str] = Field(description="by group the reason why its filter fails for it")
     profile: Any
     profile_id: str | None
     sdk: str | None
@@ -115,7 +118,9 @@ def add(app: str, body: NewEndpoint, caller: Calling, core: Server) -> Response:
         "how": "provisioned", "credentials": [_credential(secret)], "revoked": body.revoked, "server_profile": body.server_profile,
         "owner": body.owner,
     }  # fmt: skip
-    made = core.put(caller, "endpoint", content, None, app)
+    filters = COMPILED.of(app)
+    made = core.put(caller, "endpoint", content | filters.membership_of(content), None, app)
+    settle(app, filters, [body.id])
     location = f"{router.prefix.replace('{app}', app)}/{body.id}"
     return reply(_shown(made) | {"credential": secret}, made, status=201, location=location)
 
@@ -130,10 +135,11 @@ def index(
     prefix: Prefix = None,
     revoked: Annotated[bool | None, Query(description="only those that are, or are not")] = None,
     owner: Annotated[str | None, Query(pattern=DEFINED_NAME, description="only this owner's")] = None,
+    group: Annotated[str | None, Query(pattern=DEFINED_NAME, description="only members of this group")] = None,
 ) -> Response:
     """The application's endpoints by id."""
     core.application(caller, app)
-    where = {"app": app} | given(revoked=revoked, owner=owner)
+    where = {"app": app} | given(revoked=revoked, owner=owner) | members_of(group)
     return reply(paged("endpoint", where, page, _shown, key="ep", descending=sort.descending, prefix=prefix))
 
 
@@ -149,8 +155,10 @@ def show(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
 def effective(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """The configuration that an endpoint should have, and for each leaf the layer that set it."""
     core.application(caller, app)
-    merged = layers.effective(app, ep)
-    return reply({"id": config_id(merged.value), "value": merged.value, "origin": merged.origin})
+    target, _ = target_of(app, model.find("endpoint", f"{app}/{ep}") or {"ep": ep})
+    if target.id is None:
+        raise Problem(409, str(target.reason))
+    return reply({"id": target.id, "value": target.value, "origin": target.origin})
 
 
 @router.put("/{ep}", response_model=Endpoint)
@@ -245,7 +253,8 @@ def _write(core: Core, caller: Caller, app: str, found: Content, settings: Endpo
     if settings.owner != found.get("owner"):
         check_owner(app, settings.owner)
     made = core.put(caller, "endpoint", _own(found) | settings.model_dump(), found, app)
-    return reply(_shown(found | made), made)
+    refresh(app, found["ep"])
+    return reply(_shown(_found(app, found["ep"]) | {"rev": made["rev"]}), made)
 
 
 def _set_revoked(core: Core, caller: Caller, key: tuple[str, str], if_match: str | None, *, revoked: bool) -> Response:
@@ -291,10 +300,13 @@ def _ledger(app: str, document: Content) -> Content:
     """The endpoint's ledger against what it should have now."""
     ledger = document.get("config") or {}
     try:
-        target = config_id(layers.effective(app, document["ep"]).value)
+        found, _ = target_of(app, document)
     except Problem:
         return {"target": None, "state": "unconfigured", "converged": True}
     states = {name: ledger[name] for name in STATES if ledger.get(name)}
+    target = found.id
+    if target is None:
+        return {"target": None, "state": "unservable", "converged": False, **states}
     for state in ("applied", "refused", "delivered", "sent", "assigned"):
         if states.get(state, {}).get("id") == target:
             return {"target": target, "state": state, "converged": state == "applied", **states}
@@ -310,5 +322,17 @@ def _shown(document: Content) -> Content:
     )  # fmt: skip
     shown = {name: document.get(name) for name in names}
     presence = document.get("presence") or {"at": None, "server": None}
+    shown |= {"groups": document.get("groups") or [], "group_errors": document.get("group_errors") or {}}
     seen = {"last_seen": presence["at"], "server": presence["server"], "revoked": bool(document.get("revoked"))}
     return {"id": document["ep"]} | shown | seen | {"credentials": credentials, "rev": document.get("rev", 0)}
+
+
+def need_endpoint(app: str, ep: str) -> Content:
+    """A stored endpoint. Raises: Problem 404."""
+    return _found(app, ep)
+
+
+def credentials_of(document: Content) -> list[Content]:
+    """An endpoint's credentials as they are shown."""
+    shown: list[Content] = _shown(document)["credentials"]
+    return shown

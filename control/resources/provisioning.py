@@ -18,6 +18,7 @@ from control.etags import reply
 from control.problems import Problem
 from control.route import Route
 from control.secrets import digest, new_credential, new_id
+from control.stored_groups import COMPILED, settle
 
 router = APIRouter(prefix="/api/v1/applications/{app}/endpoint-batches", tags=["endpoints"], route_class=Route)
 
@@ -69,8 +70,11 @@ def provision(app: str, body: Batch, caller: Calling, core: Server) -> Response:
     made = {row.id: row.credential or new_credential() for row in body.items if row.id not in known}
     seq = None
     if made:
+        filters = COMPILED.of(app)
         rows = [_document(app, caller.tenant, ep, secret) for ep, secret in made.items()]
+        rows = [row | filters.membership_of(row) for row in rows]
         seq = core.write(caller, Draft("endpoint", "many", app, {"rows": rows}, None, "", "", caller.tenant, app))
+        settle(app, filters, list(made))
         known |= _stored(app, [row for row in body.items if row.id in made])
     done = [_done(row, known[row.id], seq, made) for row in body.items if row.id in known]
     counts = {status: sum(row["status"] == status for row in done) for status in ("created", "unchanged", "exists")}

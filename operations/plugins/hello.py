@@ -39,7 +39,7 @@ class HelloPlane:
         """Take the announcement, answer with the server's time, limits and planes, then send what differs."""
         assert isinstance(request, Hello)
         hello = HelloPayload.from_json(decode_json(payload) if payload else {})
-        as_assumed = hello.config == endpoint.holds and not endpoint.said_hello
+        as_assumed = hello.config == endpoint.holds and not endpoint.said_hello and hello.fmt == endpoint.fmt
         if hello.config != endpoint.sent_now and not as_assumed:
             endpoint.sent_now = None  # what attach sent, before this first word, was based on something else
         endpoint.said_hello = True
@@ -52,13 +52,13 @@ class HelloPlane:
 
     def _learn(self, endpoint: Endpoint, hello: HelloPayload) -> None:
         """Store what the endpoint runs, if that is new; its groups may follow from it."""
-        if not (hello.versions or hello.sdk):
+        endpoint.max_size = hello.max_size
+        runs = (hello.sdk, hello.versions) if hello.sdk or hello.versions else (endpoint.sdk, endpoint.versions)
+        if (*runs, hello.fmt) == (endpoint.sdk, endpoint.versions, endpoint.fmt):
             return
-        if hello.sdk == endpoint.sdk and hello.versions == endpoint.versions:
-            return
-        endpoint.sdk, endpoint.versions = hello.sdk, hello.versions
-        fields = {"sdk": hello.sdk, "versions": dict(hello.versions), **self._convergence.judge(endpoint)}
-        self._writer.set(endpoint.key, fields)
+        (endpoint.sdk, endpoint.versions), endpoint.fmt = runs, hello.fmt
+        fields = {"sdk": endpoint.sdk, "versions": dict(endpoint.versions), "fmt": endpoint.fmt}
+        self._writer.set(endpoint.key, {**fields, **self._convergence.judge(endpoint)})
 
     def _welcome(self, endpoint: Endpoint, hello: HelloPayload) -> dict[str, Any]:
         wants = ["profile"] if hello.profile is not None and hello.profile != endpoint.profile_id else []

@@ -13,7 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 
 from tests.integration.clients.conftest import LARGE, PASSWORD, USER, Running, said
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 V5 = ProtocolVersion.V5
 WAYS = [(ProtocolVersion.V311, "default"), (V5, "default"), (ProtocolVersion.V311, "ws"), (V5, "ws"), (V5, "tls")]
 

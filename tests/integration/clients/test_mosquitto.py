@@ -9,7 +9,7 @@ import pytest
 from tests.akela_up import Lines
 from tests.integration.clients.conftest import LARGE, PASSWORD, USER, Running
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Mosquitto:

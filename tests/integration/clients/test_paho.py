@@ -13,7 +13,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.integration.clients.conftest import LARGE, PASSWORD, USER, Running, said
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 V5 = MQTTProtocolVersion.MQTTv5
 
 

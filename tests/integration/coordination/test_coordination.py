@@ -18,7 +18,7 @@ from tests.ports import free_port
 from tests.zookeeper import ZooKeeper
 
 SESSION_S = 2.0
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 HOLDER = """
 import asyncio, sys

@@ -24,7 +24,7 @@ from tests.database import Database
 from tests.ports import free_offset
 
 APP, CLAIM, TOKEN = "fleet222", "akc_claim", "akt_0a_text"
-WAIT_S = 20.0
+WAIT_S = 60.0
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 SCHEMA = {"type": "record", "name": "C", "fields": [{"name": "n", "type": "int", "default": 0}]}
 

@@ -1,0 +1,69 @@
+"""What a server remembers of one endpoint's configuration while it is attached: ids by state, and what became of sending it. No I/O.
+
+The stored form is the endpoint's field `config`: `assigned`, `sent`, `delivered`, `applied`, `refused`, `held`, `unservable`, each
+`{"id", "at", ...}` or null. `sent`, `refused` and `held` say how often it was sent again (`tries`) and which request of an operator to
+try again (`retry`, a number that grows) they stand behind: a newer one makes them void.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Cause = Literal["refused", "silent"]
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What became of sending one configuration to an endpoint that does not apply it."""
+
+    id: str
+    cause: Cause
+    tries: int = 0  # how often it was sent again
+    due: datetime | None = None  # refused: when it may be sent again
+    held: bool = False  # it is not sent again by itself
+    planned: bool = False  # the end of the wait is on the agenda
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Ids, newest first in life-cycle order. See DESIGN, "Ledger"."""
+
+    assigned: str | None = None
+    sent: str | None = None
+    applied: str | None = None
+    refused: str | None = None
+    unservable: str | None = None  # why it is not sent at all, as it was told
+    attempts: Attempts | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], retry: int = 0) -> "Ledger":
+        """The ledger that a stored `config` describes; `retry`: the last request of an operator to try again."""
+
+        def held(state: str, name: str = "id") -> str | None:
+            entry = config.get(state)
+            return entry.get(name) if entry else None
+
+        return cls(
+            assigned=held("assigned"),
+            sent=held("sent"),
+            applied=held("applied"),
+            refused=held("refused"),
+            unservable=held("unservable", "reason"),
+            attempts=_attempts(config, retry),
+        )
+
+
+def _attempts(config: Mapping[str, Any], retry: int) -> Attempts | None:
+    def entry(state: str) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = config.get(state)
+        return found if found and found.get("retry", 0) == retry else None
+
+    if held := entry("held"):
+        return Attempts(held["id"], held["cause"], held["tries"], held=True)
+    if refused := entry("refused"):
+        return Attempts(refused["id"], "refused", refused.get("tries", 0), refused.get("next"))
+    sent = entry("sent")
+    if sent and sent.get("tries"):
+        return Attempts(sent["id"], "silent", sent["tries"])
+    return None
