@@ -17,7 +17,8 @@ from neosqlite import Connection
 from nx_27017.handler import NeoSQLiteHandler
 from nx_27017.server import handle_client
 
-from akela.embedded_updates import same_for_many, set_same
+from akela.embedded_queries import put_brackets
+from akela.embedded_updates import conditions, set_same
 from akela.errors import ServerError
 from akela.lifecycle import Stopper, run_server
 from akela.logs import set_up
@@ -46,13 +47,21 @@ class WritesTogether(NeoSQLiteHandler):  # type: ignore[misc]
 
     def handle_command(self, msg: Message) -> Answer:
         """Serve one command of another kind."""
+        put_brackets(_body(msg))
         if _writes(msg):
-            return self._together(self._update if same_for_many(_updates(msg)) else super().handle_command, msg)
+            return self._together(self._written, msg)
         answer: Answer = super().handle_command(msg)
         return answer
 
-    def _update(self, msg: Message) -> Answer:
-        met = set_same(self.conn.db, _body(msg)["update"], _updates(msg))
+    def _written(self, msg: Message) -> Answer:
+        updates, collection = _parts(msg, "updates"), _body(msg).get("update", "")
+        where = conditions(self.conn, collection, updates)
+        if where is None:
+            for part in (*updates, *_parts(msg, "deletes")):
+                put_brackets(part)
+            answer: Answer = super().handle_command(msg)
+            return answer
+        met = set_same(self.conn, collection, updates, where)
         return msg["request_id"], {"ok": 1, "n": met, "nModified": met}
 
     def _together(self, serve: Callable[[Message], Answer], msg: Message) -> Answer:
@@ -80,13 +89,10 @@ def _writes(msg: Message) -> bool:
     return not WRITING.isdisjoint(_body(msg))
 
 
-def _updates(msg: Message) -> list[dict[str, Any]]:
-    """The updates of a command, wherever the client has put them; none for another command."""
-    body = _body(msg)
-    if "update" not in body:
-        return []
-    sequences = [part["updates"] for kind, part in msg["sections"] if kind == "payload" and "updates" in part]
-    return [*body.get("updates", ()), *(update for sequence in sequences for update in sequence)]
+def _parts(msg: Message, name: str) -> list[dict[str, Any]]:
+    """The updates or deletions of a command, in its body or beside it, as the client likes."""
+    beside = [part[name] for kind, part in msg["sections"] if kind == "payload" and name in part]
+    return [*_body(msg).get(name, ()), *(part for parts in beside for part in parts)]
 
 
 def _failed(why: str) -> dict[str, Any]:

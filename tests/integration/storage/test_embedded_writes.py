@@ -12,6 +12,7 @@ import pytest
 from nx_27017.handler import NeoSQLiteHandler
 
 from akela.embedded_database import WritesTogether
+from akela.embedded_queries import bracketed
 
 COUNT = 100
 
@@ -90,6 +91,9 @@ OTHER: Final = [
 ]
 
 
+NEWER: Final = [{"at.generation": {"$lte": "b"}}, {"at.generation": None}]  # is nothing newer stored
+
+
 def updates_of(values: dict[str, Any], *, by: str) -> list[dict[str, Any]]:
     ids = ["t-0001", "t-0002", "absent"]
     if by == "one":
@@ -129,15 +133,15 @@ def test_the_same_values_for_many_are_one_statement(handler: WritesTogether, val
 @pytest.mark.parametrize(
     "update",
     [
-        {"q": {"_id": "t-0001", "rev": 2}, "u": {"$set": {"x": {}}}},
+        {"q": {"rev": 2}, "u": {"$set": {"x": {}}}},
         {"q": {"_id": {"$gt": "t-0000"}}, "u": {"$set": {"x": {}}}, "multi": True},
         {"q": {"_id": "t-0001"}, "u": {"$inc": {"rev": 1}}},
-        {"q": {"_id": "t-0001"}, "u": {"$set": {"x": {}}, "$unset": {"body": ""}}},
+        {"q": {"_id": "t-0001"}, "u": {"$set": {"x": {}}, "$push": {"credentials": 1}}},
         {"q": {"_id": "new"}, "u": {"$set": {"x": {}}}, "upsert": True},
         {"q": {"_id": "t-0001"}, "u": {"_id": "t-0001", "whole": 1}},
         {"q": {"_id": "t-0001"}, "u": {"$set": {"credentials.$[c].used": {}}}, "arrayFilters": [{"c.id": "k"}]},
     ],
-    ids=["condition", "range", "inc", "unset", "upsert", "replace", "array filter"],
+    ids=["no id", "range", "inc", "push", "upsert", "replace", "array filter"],
 )
 def test_any_other_update_is_done_as_ever(tmp_path: Path, update: dict[str, Any]) -> None:
     seen = []
@@ -152,3 +156,34 @@ def test_any_other_update_is_done_as_ever(tmp_path: Path, update: dict[str, Any]
         seen.append(stored(handler))
         handler.close_all()
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("query", "change", "met"),
+    [
+        ({"_id": {"$in": ["t-0", "t-1", "t-2", "t-3", "t-4"]}, "$or": NEWER}, {"$set": {"at": {"server": "s"}}}, 4),
+        ({"_id": "t-2", "$or": NEWER}, {"$set": {"at": {"server": "s"}}}, 0),
+        ({"_id": {"$in": ["t-0", "t-1"]}}, {"$unset": {"at": "", "none.such": ""}}, 2),
+        ({"_id": {"$in": ["t-0", "t-3"]}, "n": 3}, {"$set": {"n": 4, "x.y": {}}, "$unset": {"at.generation": ""}}, 1),
+    ],
+    ids=["where none is newer", "one is newer", "unset", "both"],
+)
+def test_a_condition_holds_for_each_of_many(
+    tmp_path: Path, query: dict[str, Any], change: dict[str, Any], met: int
+) -> None:
+    kept = [{"generation": "a"}, {"generation": "b"}, {"generation": "c"}, {"server": None}, None]
+    documents = [{"_id": f"t-{n}", "n": n} | ({} if at is None else {"at": at}) for n, at in enumerate(kept)]
+    seen = []
+    for name, kind in (("ours", WritesTogether), ("plain", NeoSQLiteHandler)):
+        handler = kind(str(tmp_path / name), journal_mode="WAL", single_db_compat=True)
+        asked(handler, insert="things", documents=documents)
+        said: list[str] = []
+        handler.conn.db.set_trace_callback(said.append)
+        asking = query if kind is WritesTogether else bracketed(query)
+        answer = asked(handler, update="things", updates=[{"q": asking, "u": change, "multi": True}])
+        handler.conn.db.set_trace_callback(None)
+        seen.append((answer["ok"], answer["n"], stored(handler)))
+        assert kind is NeoSQLiteHandler or [sql.split()[0] for sql in said] == ["BEGIN", "UPDATE", "COMMIT"]
+        handler.close_all()
+    assert seen[0] == seen[1]
+    assert seen[0][1] == met
