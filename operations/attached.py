@@ -53,6 +53,10 @@ class Attached:
     def __len__(self) -> int:
         return sum(len(endpoints) for endpoints in self._by_app.values())
 
+    def heard_of(self, generation: str) -> None:
+        """Another server has given this generation to a connection."""
+        self._generations.heard(generation)
+
     def reachable(self, endpoint: Endpoint) -> None:
         """Let every attending plane send what the endpoint lacks."""
         for plane in self._attending:
@@ -69,7 +73,12 @@ class Attached:
         endpoint.session = session
         endpoint.attached_at = self._generations.moment()
         self._by_app.setdefault(endpoint.app, {})[endpoint.ep] = endpoint
-        about = {"server": self._server, "via": endpoint.via, "session": session_present}
+        about = {
+            "server": self._server,
+            "via": endpoint.via,
+            "session": session_present,
+            "generation": endpoint.generation,
+        }
         self._downlink.observe(endpoint.app, endpoint.ep, "attached", about)
         self._present(endpoint, endpoint.attached_at, self._server)
         for plane in self._attending:
@@ -89,7 +98,10 @@ class Attached:
         if known.get(endpoint.ep) is not endpoint:
             return  # taken over: the newer connection is attached, nothing has left
         del known[endpoint.ep]
-        self._downlink.observe(endpoint.app, endpoint.ep, "detached", {"cause": cause.name.lower()})
+        about = {"cause": cause.name.lower(), "generation": endpoint.generation}
+        if endpoint.moved_to is not None:
+            about |= {"cause": "elsewhere", "server": endpoint.moved_to}
+        self._downlink.observe(endpoint.app, endpoint.ep, "detached", about)
         self._present(endpoint, self._generations.moment(), None)
 
     def _present(self, endpoint: Endpoint, at: datetime, server: str | None) -> None:
