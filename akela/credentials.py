@@ -71,8 +71,11 @@ def uses_other_kind(document: Document) -> bool:
 
 def with_retired(document: Document, number: str, moment: datetime) -> Sequence[Mapping[str, Any]]:
     """The endpoint's `retired` with one more. Old entries go when nothing else knows their credential."""
-    made = {credential.id: credential.created for credential in _all(document)}
-    present = [*(document.get("retired") or ()), {"id": number, "created": made.get(number, moment)}]
+    known_as = {credential.id: credential for credential in _all(document)}
+    entry: dict[str, Any] = {"id": number, "created": moment, "used": False}
+    if number in known_as:
+        entry |= {"created": known_as[number].created, "used": known_as[number].used}
+    present = [*(document.get("retired") or ()), entry]
     elsewhere = {entry["id"] for entry in document.get("credentials") or ()} | set(document.get("issued") or {})
     known = [entry for entry in present if entry["id"] in elsewhere]
     others = sorted((entry for entry in present if entry["id"] not in elsewhere), key=lambda entry: entry["created"])

@@ -1,5 +1,6 @@
 """A certificate authority for tests, and certificates that it signs."""
 
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,3 +61,9 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def authority_pem(name: str) -> str:
+    """The certificate of an authority that nobody has the key of any more."""
+    with tempfile.TemporaryDirectory() as directory:
+        return Authority(Path(directory), name).file.read_text()

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.certificates import authority_pem
 from tests.rest import CONFIG, PASSWORD, fresh, made, match
 
 PROFILE = {"type": "record", "name": "P", "fields": [{"name": "site", "type": "string", "default": ""}]}
@@ -55,6 +56,7 @@ class World:
         self.type = f"{self.name.replace('-', '_')}.Position"
         made(api.post("/types", json={"body": POSITION | {"namespace": self.type.partition(".")[0]}}))
         self.token = str(made(api.post("/tokens", json={"name": self.name}))["id"])
+        self.certificate = authority_pem(self.name)
         self.claim = str(made(api.get(f"/applications/{self.app}/claim-secrets"), 200)["items"][0]["id"])
         self._fill(api)
         self.credential = str(made(api.post(f"/applications/{self.app}/endpoints/e1/credentials"))["id"])
@@ -73,6 +75,10 @@ class World:
         made(api.post(f"{root}/verifiers", json={"name": "v1", "kind": "trusting"}))
         made(api.post(f"{root}/owners", json={"name": "o1", "verifier": "v1"}))
         made(api.post(f"{root}/endpoints", json={"id": "e1", "server_profile": {"site": "north"}}))
+        made(api.post(f"{root}/endpoints", json={"id": "gone"}))
+        gone = f"{root}/endpoints/gone"
+        assert api.delete(gone, headers=match(api, gone)).status_code == 204
+        made(api.post(f"{root}/authorities", json={"name": "a1", "certificate": self.certificate}))
         layer = f"{root}/configurations/all/-"
         made(api.put(layer, json={"data": {"n": 2}}))
         made(api.put(layer, json={"data": {"n": 3}}, headers=match(api, layer)), 200)
@@ -102,6 +108,7 @@ class World:
             "schemas": {"kind": "config", "name": "default", "version": "1"},
             "configurations": {"scope": "all", "target": "-", "number": "3"},
             "endpoints": {"ep": "e1", "number": self.credential}, "claim-secrets": {"claim": self.claim},
+            "authorities": {"name": "a1"}, "departures": {"ep": "gone"},
         }.get(resource, {})  # fmt: skip
 
     def body(self, operation: Operation, *, name: str | None = None) -> Any:
@@ -125,6 +132,7 @@ class World:
             "/streams": {"name": fresh_name},
             "/owners": {"name": fresh_name},
             "/verifiers": {"name": fresh_name, "kind": "trusting"},
+            "/authorities": {"name": fresh_name, "certificate": self.certificate},
             "/endpoints": {"id": fresh_name},
             "/endpoint-batches": {"items": [{"id": fresh_name}]},
             "/configurations/{scope}/{target}/versions": {"data": {"n": 5}},
@@ -143,6 +151,7 @@ class World:
             "/streams/{name}": {"time_key": "v"},
             "/owners/{name}": {"description": "x"},
             "/verifiers/{name}": {"kind": "trusting"},
+            "/authorities/{name}": {"certificate": self.certificate, "names": "dns"},
             "/endpoints/{ep}": {"server_profile": {"site": "south"}},
             "/configurations/{scope}/{target}": {"data": {"n": 6}},
             "/configurations/{scope}/{target}/versions/{number}": {"data": {"n": 7}},

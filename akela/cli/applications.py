@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from akela.cli import identity
 from akela.cli.session import Session, api_options, confirm, page_options, print_json, read_json, yes_option
 from akela.client import path_of
 
@@ -127,6 +128,10 @@ def delete(session: Session, name: str, yes: bool) -> None:
     confirm(f"application {name} with everything in it", yes)
     session.client.delete(path, etag=etag)
     session.done(f"application {name} deleted")
+
+
+for command in (identity.claims, identity.claim_update, identity.keys, identity.key_add, identity.key_delete):
+    app.add_command(command)
 
 
 def _path(session: Session, name: str) -> str:

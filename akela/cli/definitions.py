@@ -1,6 +1,6 @@
-"""`akela group`, `topic`, `stream`, `sink`, `owner`, `verifier`: what an application defines by name. The same five commands for each.
+"""`akela group`, `topic`, `stream`, `sink`, `owner`, `verifier`, `authority`: what an application defines by name.
 
-A kind says its options (`Option`); `commands` makes the group of commands of it.
+The same five commands for each. A kind says its options (`Option`); `commands` makes the group of commands of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from akela.client import path_of
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option that gives a field of the API's body. `kind`: text, number, switch, list, json, or the words to choose from."""
+    """An option that gives a field of the API's body. `kind`: text, number, switch, list, json, file, or the words to choose from."""
 
     field: str
     kind: str | Sequence[str]
@@ -38,6 +38,8 @@ class Option:
                 return click.option(f"{self.flag}/--no-{self.flag[2:]}", self.field, **more)
             case "list":
                 more |= {"multiple": True, "help": f"{self.help}; may be given more than once"}
+            case "file":
+                more["type"] = click.File()
             case "json" | "text":
                 pass
             case words:
@@ -48,6 +50,8 @@ class Option:
         """The field's value, from what click gives."""
         if self.kind == "list":
             return list(given)
+        if self.kind == "file":
+            return given.read()
         return parsed_json(given, self.flag) if self.kind == "json" else given
 
 
@@ -104,6 +108,13 @@ VERIFIER: Final = Kind(
     (Option("kind", ("trusting", "jwt", "webhook"), "what it is", needed=True),
      Option("settings", "json", "what the kind needs; jwt: algorithm, public_key, issuer, audience"),
      Option("secret", "text", "signs what a webhook is sent; never shown"), DESCRIPTION),
+)  # fmt: skip
+AUTHORITY: Final = Kind(
+    "authority", "authorities", "Certificate authorities: who signs the certificates that an application's endpoints come with.",
+    ("id", "subject", "names", "pattern", "not_after", "description"),
+    (Option("certificate", "file", "PEM file: the one that signs the devices' certificates, of a chain the last", needed=True),
+     Option("names", ("cn", "dns", "uri"), "where a device's certificate says who it is  [default: cn, its common name]"),
+     Option("pattern", "text", "what it says there, with {ep} for the endpoint id, such as urn:dev:{ep}  [default: {ep}]"), DESCRIPTION),
 )  # fmt: skip
 
 
@@ -194,3 +205,4 @@ group, topic, stream = commands(GROUP), commands(TOPIC), commands(STREAM)
 for command in (converging.preview, converging.group_status, converging.group_errors):
     group.add_command(command)
 sink, owner, verifier = commands(SINK), commands(OWNER), commands(VERIFIER)
+authority = commands(AUTHORITY)

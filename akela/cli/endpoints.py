@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from akela.cli import converging, provisioning
+from akela.cli import converging, identity, provisioning
 from akela.cli.session import Session, api_options, app_option, confirm, page_options, print_json, read_json, yes_option
 from akela.client import path_of
 
@@ -136,7 +136,7 @@ def restore(session: Session, app: str, ep: str) -> None:
 @click.argument("ep", metavar="ID")
 @api_options
 def rotate(session: Session, app: str, ep: str) -> None:
-    """Give an endpoint a new credential, shown once. The old one stays good until it is taken away: `retire` does, once the new is used."""
+    """Give an endpoint a new credential, shown once. The old one stays good until the new one is used, or `retire` takes it away."""
     session.show(session.client.create(_path(session, app, ep) + "/credentials", None), secret="credential")
 
 
@@ -161,11 +161,12 @@ def retire(session: Session, app: str, ep: str, credential: str, yes: bool) -> N
 @yes_option
 @api_options
 def delete(session: Session, app: str, ep: str, yes: bool) -> None:
-    """Forget an endpoint. Under open trust it may register again; `revoke` keeps it out."""
+    """Delete an endpoint. It is disconnected, and stays out until `add` or `readmit` lets it come back."""
     session.delete(_path(session, app, ep), f"endpoint {ep}", yes=yes)
 
 
-endpoint.add_command(converging.explain)
+for command in (identity.departed, identity.readmit, identity.certificates, converging.explain):
+    endpoint.add_command(command)
 
 
 @click.group()

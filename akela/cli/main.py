@@ -45,6 +45,7 @@ BUILT_IN: Final = {
     "stream": ("akela.cli.definitions", "stream", "Streams of records."),
     "sink": ("akela.cli.definitions", "sink", "Where records go."),
     "owner": ("akela.cli.definitions", "owner", "Owners of endpoints."),
+    "authority": ("akela.cli.definitions", "authority", "Who signs endpoints' certificates."),
     "verifier": ("akela.cli.definitions", "verifier", "Who verifies owners' tokens."),
     "logs": ("akela.cli.endpoints", "logs", "Records that endpoints have sent."),
     "audit": ("akela.cli.cluster", "audit", "Who did what, when, from where."),

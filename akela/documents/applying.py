@@ -153,8 +153,8 @@ def _insert_rows(
             problems = error.details.get("writeErrors", ())
             if not problems or any(problem.get("code") != DUPLICATE_KEY for problem in problems):
                 raise
-        if change["kind"] == "endpoint" and wanted:
-            _readmit(change, [row["_id"] for row in wanted])
+    if change["kind"] == "endpoint":
+        _readmit(change, [row["_id"] for row in rows])
 
 
 def _replace(collection: Collection[Content], change: ChangeDocument) -> Failure | None:
@@ -189,6 +189,6 @@ def _delete(collection: Collection[Content], change: ChangeDocument) -> StaleErr
         older = {"layer": change["target"], "rev": {"$lt": change["_id"]}}
         KINDS["configuration-version"].collection().delete_many(older)
     elif change["kind"] == "endpoint":
-        _depart(change, found)
+        _depart(change, found)  # before it goes: at no moment it is neither there nor departed
     collection.delete_one({"_id": change["target"], "rev": change["before_rev"]})
     return None

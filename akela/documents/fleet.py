@@ -150,7 +150,7 @@ class Endpoint(Managed):
     how = me.StringField(required=True)
     claim = me.StringField()  # id of the claim secret that it registered with
     credentials = me.ListField(PlainField())  # that Control issued: {"id", "kind", "hash", "created"}
-    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created"}
+    retired = me.ListField(PlainField())  # credentials that are taken away: {"id", "created", "used"}
     issued = PlainField()  # that Operations issued: id -> {"kind", "hash", "created"}
     used = PlainField()  # id of a credential (or x509, jwt) -> when it was first used
     certificate = PlainField()  # seen last: {"subject", "serial", "not_after", "authority"}
@@ -163,7 +163,7 @@ class Endpoint(Managed):
     group_errors = PlainField()  # {group: reason} of filters that failed for it; absent or empty: none did
     presence = (
         PlainField()
-    )  # {"at", "server", "generation", "by"}: last attached to or detached from; `server` is None when it is away
+    )  # {"at", "server", "generation", "by"}: what it was last attached to; `server` is None once it is away
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()

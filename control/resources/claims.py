@@ -1,12 +1,13 @@
 """Claim secrets of an application: what its devices have from the factory. With an expiry, a quota, and a kill switch."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field, field_validator
 
-from akela.documents.model import Content
+from akela.documents.model import ClaimCount, Content
 from control.core import DEVELOPERS, Body, Caller, Calling, Core, Server, now
 from control.etags import IfMatch, check_match, etag, reply
 from control.moments import Moment
@@ -65,6 +66,7 @@ class Claim(Body):
     expires: datetime | None
     quota: int | None
     revoked: bool
+    used: int = Field(description="endpoints that have registered with it")
 
 
 class ClaimRevised(Claim, Revised):
@@ -97,14 +99,15 @@ def create(app: str, caller: Calling, core: Server, body: NewClaim | None = None
     claim = new_claim(secret, moment, expires, wanted.quota)
     made = core.put(caller, "application", found | {"claim_secrets": [*others, claim]}, found, app)
     location = f"{router.prefix.replace('{app}', app)}/{claim['id']}"
-    return reply(_shown(claim) | {"claim_secret": secret}, made, status=201, location=location)
+    return reply(_shown(claim, {}) | {"claim_secret": secret}, made, status=201, location=location)
 
 
 @router.get("", response_model=Claims)
 def index(app: str, caller: Calling, core: Server) -> Response:
     """The application's claim secrets, without their text. The ETag is the application's."""
     found = core.application(caller, app)
-    response = reply({"items": [_shown(claim) for claim in found["claim_secrets"]], "next": None})
+    counts = _counts(app)
+    response = reply({"items": [_shown(claim, counts) for claim in found["claim_secrets"]], "next": None})
     response.headers["ETag"] = etag(found)
     return response
 
@@ -113,7 +116,7 @@ def index(app: str, caller: Calling, core: Server) -> Response:
 def show(app: str, claim: ClaimId, caller: Calling, core: Server) -> Response:
     """One claim secret, without its text. The ETag is the application's."""
     found = core.application(caller, app)
-    return reply(_shown(_found(found, claim)), found)
+    return reply(_shown(_found(found, claim), _counts(app)), found)
 
 
 @router.put("/{claim}", response_model=ClaimRevised)
@@ -153,7 +156,7 @@ def _write(core: Core, caller: Caller, found: Content, present: Content, setting
     fresh = present | settings.model_dump()
     rest = [fresh if item["id"] == present["id"] else item for item in found["claim_secrets"]]
     made = core.put(caller, "application", found | {"claim_secrets": rest}, found, found["_id"])
-    return reply(_shown(fresh), made)
+    return reply(_shown(fresh, _counts(found["_id"])), made)
 
 
 def _found(application: Content, claim: str) -> Content:
@@ -163,5 +166,12 @@ def _found(application: Content, claim: str) -> Content:
     raise not_found("claim secret", claim)
 
 
-def _shown(claim: Content) -> Content:
-    return {name: claim[name] for name in Claim.model_fields}
+def _shown(claim: Content, counts: Mapping[str, int]) -> Content:
+    settings = {name: claim[name] for name in Claim.model_fields if name != "used"}
+    return settings | {"used": counts.get(claim["id"], 0)}
+
+
+def _counts(app: str) -> Mapping[str, int]:
+    """By claim secret how many endpoints have registered with it."""
+    found = ClaimCount.collection().find({"app": app})
+    return {count["_id"].partition("/")[2]: count["used"] for count in found}

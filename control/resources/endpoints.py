@@ -1,24 +1,28 @@
 """Endpoints: provisioned, shown with their ledger, given credentials, revoked."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from akela.contract.avro import parse_schema
+from akela.coordination import Role
 from akela.documents import model
 from akela.documents.members import members_of
 from akela.documents.model import Content
+from control import credentials
 from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, Paging, Server, now
 from control.definitions import DEFINED_NAME
 from control.etags import IfMatch, check_match, reply
 from control.paging import Prefix, Sort, given, paged, problems_of, sorting
+from control.presence import server_of
 from control.problems import Problem, not_found
 from control.registry import newest
 from control.resources.owners import check_owner
 from control.route import Route
-from control.secrets import digest, new_credential, new_id
+from control.secrets import new_credential
 from control.shapes import Revised, page_model
 from control.stored_groups import COMPILED, refresh, settle
 from control.targets import target_of
@@ -28,7 +32,6 @@ router = APIRouter(prefix="/api/v1/applications/{app}/endpoints", tags=["endpoin
 
 Ep = Annotated[str, Path(pattern=ENDPOINT_ID, examples=["meter-7"])]
 STATES = ("assigned", "sent", "delivered", "applied", "refused")
-MAX_CREDENTIALS: Final = 2  # for rotation: the old one and the new one
 
 
 class EndpointSettings(Body):
@@ -57,6 +60,15 @@ class Credential(Body):
     used: bool
 
 
+class Certificate(Body):
+    """A certificate that an endpoint came with."""
+
+    authority: str
+    subject: str
+    serial: str
+    not_after: datetime
+
+
 class Endpoint(Revised):
     """An endpoint as it is shown."""
 
@@ -64,7 +76,8 @@ class Endpoint(Revised):
     app: str
     tenant: str
     registered_at: datetime
-    how: str = Field(description="provisioned, or claim: it registered itself")
+    how: str = Field(description="provisioned; or, of one that registered itself, what it came with: claim, x509, jwt")
+    claim: str | None = Field(description="id of the claim secret that it registered with")
     revoked: bool
     server_profile: dict[str, Any] | None
     owner: str | None
@@ -77,6 +90,7 @@ class Endpoint(Revised):
     last_seen: datetime | None
     server: str | None = Field(description="where it is attached")
     credentials: list[Credential]
+    certificate: Certificate | None = Field(description="the one that it came with last")
 
 
 class EndpointWithLedger(Endpoint):
@@ -115,14 +129,14 @@ def add(app: str, body: NewEndpoint, caller: Calling, core: Server) -> Response:
     secret, moment = new_credential(), now()
     content = {
         "_id": f"{app}/{body.id}", "app": app, "ep": body.id, "tenant": caller.tenant, "registered_at": moment,
-        "how": "provisioned", "credentials": [_credential(secret)], "revoked": body.revoked, "server_profile": body.server_profile,
-        "owner": body.owner,
+        "how": "provisioned", "credentials": [credentials.fresh(secret, moment)],
+        "revoked": body.revoked, "server_profile": body.server_profile, "owner": body.owner,
     }  # fmt: skip
     filters = COMPILED.of(app)
     made = core.put(caller, "endpoint", content | filters.membership_of(content), None, app)
     settle(app, filters, [body.id])
     location = f"{router.prefix.replace('{app}', app)}/{body.id}"
-    return reply(_shown(made) | {"credential": secret}, made, status=201, location=location)
+    return reply(_shown(core, made) | {"credential": secret}, made, status=201, location=location)
 
 
 @router.get("", response_model=page_model(Endpoint))
@@ -140,7 +154,8 @@ def index(
     """The application's endpoints by id."""
     core.application(caller, app)
     where = {"app": app} | given(revoked=revoked, owner=owner) | members_of(group)
-    return reply(paged("endpoint", where, page, _shown, key="ep", descending=sort.descending, prefix=prefix))
+    show = partial(_shown, core)
+    return reply(paged("endpoint", where, page, show, key="ep", descending=sort.descending, prefix=prefix))
 
 
 @router.get("/{ep}", response_model=EndpointWithLedger)
@@ -148,7 +163,7 @@ def show(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
     """One endpoint: who it is, and whether it has the configuration that it should have."""
     core.application(caller, app)
     found = _found(app, ep)
-    return reply(_shown(found) | {"config": _ledger(app, found)}, found)
+    return reply(_shown(core, found) | {"config": _ledger(app, found)}, found)
 
 
 @router.get("/{ep}/configuration", response_model=Effective)
@@ -202,21 +217,18 @@ def retry(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = N
     found = _found(app, ep)
     check_match(found, if_match)
     made = core.put(caller, "endpoint", _own(found) | {"retry": (found.get("retry") or 0) + 1}, found, app)
-    return reply(_shown(found | made), made)
+    return reply(_shown(core, found | made), made)
 
 
 @router.post("/{ep}/credentials", status_code=201, response_model=NewCredential)
 def add_credential(app: str, ep: Ep, caller: Calling, core: Server) -> Response:
-    """Give an endpoint a further credential, shown once. It has two at most: delete the old one when the new one is in use."""
+    """Give an endpoint a further credential, shown once. The old one is good until the new one is used; more than two never are."""
     core.application(caller, app, DEVELOPERS)
     found = _found(app, ep)
-    present = list(found.get("credentials") or ())
-    if len(present) >= MAX_CREDENTIALS:
-        raise Problem(409, f"an endpoint has at most {MAX_CREDENTIALS} credentials; delete one first")
     secret = new_credential()
-    fresh = _credential(secret)
-    made = core.put(caller, "endpoint", _own(found) | {"credentials": [*present, fresh]}, found, app)
-    return reply({"id": fresh["id"], "credential": secret}, made, status=201)
+    number, changes = credentials.rotated(found, secret)
+    made = core.put(caller, "endpoint", _own(found) | changes, found, app)
+    return reply({"id": number, "credential": secret}, made, status=201)
 
 
 @router.delete("/{ep}/credentials/{number}", status_code=204)
@@ -228,19 +240,17 @@ def delete_credential(
     core: Server,
     if_match: IfMatch = None,
 ) -> None:
-    """Take a credential away; a session that came with it ends. If-Match: the endpoint's ETag."""
+    """Take a credential away for ever; a session that came with it ends. If-Match: the endpoint's ETag."""
     core.application(caller, app, DEVELOPERS)
     found = _found(app, ep)
-    rest = [item for item in found.get("credentials") or () if item["id"] != number]
-    if len(rest) == len(found.get("credentials") or ()):
-        raise not_found("credential", number)
+    changes = credentials.without(found, number)
     check_match(found, if_match)
-    core.put(caller, "endpoint", _own(found) | {"credentials": rest}, found, app)
+    core.put(caller, "endpoint", _own(found) | changes, found, app)
 
 
 @router.delete("/{ep}", status_code=204)
 def delete(app: str, ep: Ep, caller: Calling, core: Server, if_match: IfMatch = None) -> None:
-    """Forget an endpoint; it is disconnected. Under open trust it may register again: revoke it to keep it out."""
+    """Delete an endpoint; it is disconnected and stays out: it registers again only when it is added, or its departure is lifted."""
     core.application(caller, app, DEVELOPERS)
     found = _found(app, ep)
     check_match(found, if_match)
@@ -254,7 +264,7 @@ def _write(core: Core, caller: Caller, app: str, found: Content, settings: Endpo
         check_owner(app, settings.owner)
     made = core.put(caller, "endpoint", _own(found) | settings.model_dump(), found, app)
     refresh(app, found["ep"])
-    return reply(_shown(_found(app, found["ep"]) | {"rev": made["rev"]}), made)
+    return reply(_shown(core, _found(app, found["ep"]) | {"rev": made["rev"]}), made)
 
 
 def _set_revoked(core: Core, caller: Caller, key: tuple[str, str], if_match: str | None, *, revoked: bool) -> Response:
@@ -263,9 +273,9 @@ def _set_revoked(core: Core, caller: Caller, key: tuple[str, str], if_match: str
     found = _found(app, ep)
     check_match(found, if_match)
     if bool(found.get("revoked")) == revoked:
-        return reply(_shown(found), found)
+        return reply(_shown(core, found), found)
     made = core.put(caller, "endpoint", _own(found) | {"revoked": revoked}, found, app)
-    return reply(_shown(found | made), made)
+    return reply(_shown(core, found | made), made)
 
 
 def _check_profile(app: str, profile: Content | None) -> None:
@@ -278,10 +288,6 @@ def _check_profile(app: str, profile: Content | None) -> None:
     problems = parse_schema(found["body"]).validate(profile)
     if problems:
         raise problems_of((f"/server_profile{problem.path}", problem.reason) for problem in problems)
-
-
-def _credential(secret: str) -> Content:
-    return {"id": new_id(), "kind": "token", "hash": digest(secret), "created": now(), "used": False}
 
 
 def _own(document: Content) -> Content:
@@ -313,26 +319,19 @@ def _ledger(app: str, document: Content) -> Content:
     return {"target": target, "state": "waiting", "converged": False, **states}
 
 
-def _shown(document: Content) -> Content:
-    credentials = [
-        {"id": c["id"], "kind": c["kind"], "used": bool(c.get("used"))} for c in document.get("credentials") or ()
-    ]
+def _shown(core: Core, document: Content) -> Content:
     names = (
-        "app", "tenant", "registered_at", "how", "server_profile", "owner", "profile", "profile_id", "sdk", "versions",
+        "app", "tenant", "registered_at", "how", "claim", "server_profile", "owner", "profile", "profile_id", "sdk", "versions",
     )  # fmt: skip
     shown = {name: document.get(name) for name in names}
     presence = document.get("presence") or {"at": None, "server": None}
     shown |= {"groups": document.get("groups") or [], "group_errors": document.get("group_errors") or {}}
-    seen = {"last_seen": presence["at"], "server": presence["server"], "revoked": bool(document.get("revoked"))}
-    return {"id": document["ep"]} | shown | seen | {"credentials": credentials, "rev": document.get("rev", 0)}
+    server = server_of(document, core.members.get(Role.OPERATIONS, {}))
+    seen = {"last_seen": presence["at"], "server": server, "revoked": bool(document.get("revoked"))}
+    own = {"credentials": credentials.shown(document), "certificate": document.get("certificate")}
+    return {"id": document["ep"]} | shown | seen | own | {"rev": document.get("rev", 0)}
 
 
 def need_endpoint(app: str, ep: str) -> Content:
     """A stored endpoint. Raises: Problem 404."""
     return _found(app, ep)
-
-
-def credentials_of(document: Content) -> list[Content]:
-    """An endpoint's credentials as they are shown."""
-    shown: list[Content] = _shown(document)["credentials"]
-    return shown

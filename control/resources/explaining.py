@@ -11,11 +11,12 @@ from akela.coordination import Role
 from akela.documents import members
 from akela.documents.base import Content
 from akela.membership import Membership
+from control import credentials
 from control.convergence import LEDGER, because, facts_of, state_of
 from control.core import Body, Calling, Server
 from control.etags import reply
 from control.problems import Problem
-from control.resources.endpoints import Ep, credentials_of, need_endpoint
+from control.resources.endpoints import Ep, need_endpoint
 from control.route import Route
 from control.targets import Target, membership_of, target_of
 
@@ -88,7 +89,7 @@ def explained(app: str, document: Content, servers: Mapping[str, Any]) -> Conten
         "id": document["ep"], "because": because(facts), "state": state_of(facts).value,
         "configuration": {"id": target.id, "value": target.value, "origin": target.origin, "reason": target.reason},
         "groups": _verdicts(app, membership), "owner": document.get("owner"), "revoked": facts.revoked,
-        "credentials": credentials_of(document),
+        "credentials": credentials.shown(document),
         "session": {
             "online": facts.server is not None, "server": facts.server, "since": facts.seen,
             "generation": presence.get("generation"),

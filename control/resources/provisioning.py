@@ -14,10 +14,11 @@ from akela.documents import model, upgrades
 from akela.documents.changelog import MAX_ROWS, Draft
 from akela.documents.model import Content
 from control.core import DEVELOPERS, ENDPOINT_ID, Body, Calling, Server, now
+from control.credentials import fresh
 from control.etags import reply
 from control.problems import Problem
 from control.route import Route
-from control.secrets import digest, new_credential, new_id
+from control.secrets import digest, new_credential
 from control.stored_groups import COMPILED, settle
 
 router = APIRouter(prefix="/api/v1/applications/{app}/endpoint-batches", tags=["endpoints"], route_class=Route)
@@ -99,7 +100,7 @@ def _stored(app: str, rows: Sequence[Row]) -> dict[str, Content]:
 
 def _document(app: str, tenant: str, ep: str, secret: str) -> Content:
     moment = now()
-    credential = {"id": new_id(), "kind": "token", "hash": digest(secret), "created": moment, "used": False}
+    credential = fresh(secret, moment)
     return {
         "_id": f"{app}/{ep}", "app": app, "ep": ep, "tenant": tenant, "registered_at": moment, "how": "provisioned",
         "credentials": [credential], "revoked": False, "server_profile": None, "format": upgrades.format_of("endpoint"),

@@ -9,7 +9,7 @@ import pytest
 from akela.contract.topics import endpoint_id
 from broker import Reason, Refused
 from operations.catalog import Application
-from operations.identity import Admitted, admit_endpoint, admit_operator, digest, token_id
+from operations.identity import Admitted, admit_endpoint, admit_operator, allowed, digest, first_use, token_id
 from operations.principals import Operator
 
 CLAIM, OWN = b"akc_claim", b"ake_own"
@@ -168,3 +168,62 @@ def test_a_token_is_good_until_it_expires() -> None:
 )
 def test_the_id_inside_an_api_token(password: bytes, number: str | None) -> None:
     assert token_id(password) == number
+
+
+def issued(*numbers: str, used: tuple[str, ...] = (), **fields: Any) -> Mapping[str, Any]:
+    """An endpoint with credentials that Operations issued, in this order; the password of `k` is `ake_k`."""
+    made = {
+        number: {"kind": "token", "hash": digest(f"ake_{number}".encode()), "created": NOW + timedelta(seconds=place)}
+        for place, number in enumerate(numbers)
+    }
+    uses = dict.fromkeys(used, NOW)
+    return {"_id": "demoapp/meter-7", "credentials": [], "revoked": False, "issued": made, "used": uses, **fields}
+
+
+def admitted(verdict: Admitted | Refused) -> Admitted:
+    assert isinstance(verdict, Admitted), verdict
+    return verdict
+
+
+def test_during_a_rotation_both_credentials_open_the_endpoint() -> None:
+    document = issued("a1", "b2", used=("a1",))
+    for number in ("a1", "b2"):
+        verdict = admitted(admit_endpoint(application(), EP, f"ake_{number}".encode(), document, NOW))
+        assert (verdict.endpoint.credential, verdict.endpoint.via) == (number, "token")
+
+
+def test_the_first_use_of_the_new_credential_ends_the_old_one() -> None:
+    document = issued("a1", "b2", used=("a1",))
+    verdict = admitted(admit_endpoint(application(), EP, b"ake_b2", document, NOW))
+    assert first_use(verdict.endpoint, document) == ("b2", ["a1"])
+    after = issued("a1", "b2", used=("b2",))
+    assert refusal(admit_endpoint(application(), EP, b"ake_a1", after, NOW)) == "wrong password"
+    again = admitted(admit_endpoint(application(), EP, b"ake_b2", after, NOW))
+    assert first_use(again.endpoint, after) is None
+
+
+def test_a_new_credential_makes_superfluous_what_was_issued_and_is_not_in_use() -> None:
+    claimed = admitted(admit_endpoint(application(), EP, CLAIM, issued("a1", "b2"), NOW))
+    assert claimed.endpoint.spare == ("a1", "b2")
+    own = admitted(admit_endpoint(application(), EP, b"ake_a1", issued("a1", "b2", used=("a1",)), NOW))
+    assert own.endpoint.spare == ("b2",)
+    assert own.endpoint.newest == NOW + timedelta(seconds=1)
+
+
+def test_a_retired_credential_opens_nothing_and_the_claim_secret_opens_again() -> None:
+    document = issued("a1", used=("a1",), retired=[{"id": "a1", "created": NOW}])
+    assert refusal(admit_endpoint(application(), EP, b"ake_a1", document, NOW)) == "wrong password"
+    assert admitted(admit_endpoint(application(), EP, CLAIM, document, NOW)).claim == "c1"
+
+
+@pytest.mark.parametrize("kind", ["x509", "jwt"])
+def test_an_endpoint_that_has_come_by_certificate_or_jwt_is_closed_to_the_claim_secret(kind: str) -> None:
+    assert "credential of its own" in refusal(admit_endpoint(application(), EP, CLAIM, issued(used=(kind,)), NOW))
+
+
+def test_a_session_may_stay_unless_its_credential_is_retired_or_the_endpoint_revoked() -> None:
+    endpoint = admitted(admit_endpoint(application(), EP, b"ake_a1", issued("a1"), NOW)).endpoint
+    assert allowed(endpoint, {"owner": "jo"})
+    assert allowed(endpoint, {"credentials": [], "retired": [{"id": "b2", "created": NOW}]})
+    assert not allowed(endpoint, {"retired": [{"id": "a1", "created": NOW}]})
+    assert not allowed(endpoint, {"revoked": True})
