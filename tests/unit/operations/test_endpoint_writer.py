@@ -67,7 +67,8 @@ STEPS = st.lists(
         st.tuples(st.sampled_from(["detach", "report"]), st.just("")),
         st.tuples(st.sampled_from(["write a", "write b"]), st.integers(1, 6)),
     ),
-    max_size=40,
+    min_size=10,
+    max_size=30,
 )
 
 
