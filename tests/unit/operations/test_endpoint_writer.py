@@ -93,7 +93,9 @@ def test_the_newest_connection_wins_whatever_is_held_back(steps: Sequence[tuple[
             else:
                 writers[server].queue.append(presence(generation, server, away=True))
         known = stored.fields
-        if "of" in known:  # the ledger is of the connection whose presence is stored, or of an older one before that wrote any
+        if (
+            "of" in known
+        ):  # the ledger is of the connection whose presence is stored, or of an older one before that wrote any
             assert known["of"] <= known["presence"]["generation"]
     newest = max(history)[1] if history else "a"
     for writer in sorted(writers.values(), key=lambda writer: writer.name != newest):  # the older ones' last
