@@ -150,7 +150,7 @@ class Peers:
             await line.close()
 
     async def _send(self, server: str, line: "_Line") -> None:
-        """Send one batch, or drop it; all that waits, if the server has gone."""
+        """Send one batch, or drop it: at once, if the server has gone."""
         batch = line.take(self._max_bytes)
         payload = encode({"from": self._id, "messages": [msgspec.Raw(message) for message in batch]})
         for attempt in range(ATTEMPTS):
@@ -168,8 +168,6 @@ class Peers:
                 self.counts.sent += line.done()
                 return
         self.counts.dropped += line.done()
-        if server not in self._members:
-            self.counts.dropped += line.clear()
 
     async def _publish(self, line: "_Line", member: Member, payload: bytes) -> None:
         if line.link is None:
@@ -218,13 +216,6 @@ class _Line:
     def done(self) -> int:
         """What was under way is dealt with; gives how many that were."""
         count, self._under_way = self._under_way, 0
-        return count
-
-    def clear(self) -> int:
-        """Let nothing wait any more; gives how many did."""
-        count = len(self.waiting)
-        self.waiting.clear()
-        self._bytes = 0
         return count
 
     async def rings(self) -> bool:

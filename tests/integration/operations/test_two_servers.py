@@ -256,3 +256,43 @@ async def test_a_word_that_comes_late_ends_no_newer_connection(pair: Pair) -> No
     await until(lambda: pair.first._peers.counts.received == taken + 3)
     await wire.quiet()
     wire.drop()
+
+
+async def test_what_another_server_sends_is_read_one_by_one(pair: Pair) -> None:
+    heard: list[tuple[str, Any]] = []
+    kind = f"test-{pair.ep}"
+    pair.first._peers.on(kind, lambda sender, message: heard.append((sender, message["n"])))
+    counts = pair.first._peers.counts
+    received, unknown = counts.received, counts.unknown
+    link = ServerLink("127.0.0.1", pair.port, client_id="peer-x", user="$operations", password=SECRET)
+    await link.connect()
+    for payload in (b"no JSON", b"[]", b"{}", b'{"from": 1, "messages": []}', b'{"from": "x", "messages": [1]}'):
+        await link.publish("$akela/peer", payload)
+    assert counts.received == received
+    messages: list[dict[str, Any]] = [{"kind": "?"}, {}, {"kind": ["x"]}, {"kind": kind}, {"kind": kind, "n": 7}]
+    await link.publish("$akela/peer", json.dumps({"from": "x", "messages": messages}).encode())
+    await link.close()
+    assert heard == [("x", 7)]
+    assert (counts.received, counts.unknown) == (received + 5, unknown + 4)
+
+
+async def test_only_operations_servers_speak_at_the_topic_of_peers(pair: Pair) -> None:
+    device = await pair.device(0)
+    await pushed(device)
+    received = pair.first._peers.counts.received
+    message = {"kind": takeovers.KIND, "app": feed.APP, "ep": pair.ep, "generation": "f" * 16}
+    body = json.dumps({"from": "x", "messages": [message]})
+    operator = await pair.operator(0)
+    control = await Wire.connected(pair.port, mqtt.connect("c", username="$control", password=SECRET))
+    for wire in (operator, control):
+        wire.send(mqtt.publish("$akela/peer", body))
+        assert await wire.subscribed(("$akela/#", 0), ("$akela/peer", 0)) == [0x80, 0x80]
+        wire.drop()
+    other = await pair.device(0, f"{pair.ep}-other")
+    await pushed(other)
+    other.send(mqtt.publish("$akela/peer", body, qos=1, packet_id=5))
+    assert (await other.message()).topic == "a1/me/d/err/403"
+    other.drop()
+    await device.quiet()
+    assert pair.first._peers.counts.received == received
+    device.drop()
