@@ -93,13 +93,13 @@ class AkelaClient:
         """Change something by a JSON merge patch. Raises: ApiError, NotReachableError."""
         return self._call("PATCH", path, body, etag=etag or self.etag(path))
 
-    def delete(self, path: str, *, etag: str | None = None) -> None:
+    def delete(self, path: str, /, *, etag: str | None = None, **query: Json) -> None:
         """Delete something. Raises: ApiError, NotReachableError."""
-        self._call("DELETE", path, etag=etag or self.etag(path))
+        self._call("DELETE", path, query=query, etag=etag or self.etag(path))
 
-    def act(self, path: str, action: str, *, etag: str | None = None) -> Json:
+    def act(self, path: str, action: str, *, etag: str | None = None, body: Json = None) -> Json:
         """Do something to what is at `path`: POST {path}/{action}. Raises: ApiError, NotReachableError."""
-        return self._call("POST", f"{path}/{action}", etag=etag or self.etag(path))
+        return self._call("POST", f"{path}/{action}", body, etag=etag or self.etag(path))
 
     def etag(self, path: str) -> str | None:
         """The ETag of what is at `path`; None when nothing is. Raises: ApiError, NotReachableError."""

@@ -9,9 +9,10 @@ Operations keep what they issued in the map `issued` and note first uses in the 
 - A claim secret opens an endpoint until a credential of its own has been used, and again when that one is retired.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of a credential without a time
@@ -23,7 +24,9 @@ KEPT_RETIRED: Final = 16  # of those that are nowhere else stored: the newest
 Document = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen: it is made for each endpoint that attaches, and freezing makes that four times as long
 class Credential:
     """A credential of an endpoint. `hash`: SHA-256, hex; empty for one that is known by its retirement only."""
 
@@ -46,17 +49,23 @@ class Standing:
     @classmethod
     def of(cls, document: Document) -> "Standing":
         """The standing of a stored endpoint's credentials."""
-        everything = sorted(_all(document), key=lambda credential: credential.created)
-        gone = {entry["id"] for entry in document.get("retired") or ()}
-        last_used = next((item for item in reversed(everything) if item.used), None)
-        candidates = everything[-MAX_VALID:] if last_used is None else dict.fromkeys([last_used, everything[-1]])
-        valid = [item for item in candidates if item.id not in gone]
-        return cls(
-            valid=tuple(valid),
-            in_use=last_used if last_used is not None and last_used.id not in gone else None,
-            retired_used=last_used is not None and last_used.id in gone,
-            newest=everything[-1].created if everything else BEFORE_ALL,
-        )
+        everything = _all(document)
+        if not everything:
+            return NONE
+        retired = document.get("retired")
+        gone = {entry["id"] for entry in retired} if retired else ()
+        last_used = None
+        for item in reversed(everything):
+            if item.used:
+                last_used = item
+                break
+        newest = everything[-1]
+        candidates = everything[-MAX_VALID:]
+        if last_used is not None:
+            candidates = [newest] if last_used is newest else [last_used, newest]
+        lost = last_used is not None and last_used.id in gone
+        valid = tuple(item for item in candidates if item.id not in gone)
+        return cls(valid, None if lost else last_used, lost, newest.created)
 
     def next_moment(self, now: datetime) -> datetime:
         """The time of a credential made now: later than all others, also where another server's clock made them."""
@@ -82,18 +91,33 @@ def with_retired(document: Document, number: str, moment: datetime) -> Sequence[
     return known + others[-KEPT_RETIRED:]
 
 
-def _all(document: Document) -> Iterator[Credential]:
-    used = document.get("used") or {}
-    seen: set[str] = set()
-    issued = [{**entry, "id": number} for number, entry in (document.get("issued") or {}).items() if entry]
-    for entry in (*(document.get("credentials") or ()), *issued, *(document.get("retired") or ())):
-        number = entry["id"]
-        if number not in seen:
-            seen.add(number)
-            yield Credential(
-                number,
-                entry.get("kind", "token"),
-                entry.get("hash", ""),
-                entry.get("created") or BEFORE_ALL,
-                bool(entry.get("used")) or number in used,
-            )
+def _all(document: Document) -> list[Credential]:
+    """All credentials that are known, the oldest first."""
+    used = document.get("used") or ()
+    found: dict[str, Credential] = {}
+    for entry in document.get("credentials") or ():
+        _add(found, entry["id"], entry, used)
+    issued = document.get("issued")
+    if issued:
+        for number, entry in issued.items():
+            _add(found, number, entry, used)
+    for entry in document.get("retired") or ():
+        _add(found, entry["id"], entry, used)
+    everything = list(found.values())
+    if len(everything) > 1:
+        everything.sort(key=_CREATED)
+    return everything
+
+
+_CREATED: Final = attrgetter("created")
+
+
+def _add(found: dict[str, Credential], number: str, entry: Document, used: Container[str]) -> None:
+    if number not in found:
+        is_used = number in used or bool(entry.get("used"))
+        found[number] = Credential(
+            number, entry.get("kind", "token"), entry.get("hash", ""), entry.get("created") or BEFORE_ALL, is_used
+        )
+
+
+NONE: Final = Standing((), None, False, BEFORE_ALL)  # of an endpoint without credentials

@@ -31,8 +31,9 @@ CONFIG: Final = {
             "name": "unit",
             "type": {"type": "enum", "name": "Unit", "symbols": ["celsius", "fahrenheit"]},
             "default": "celsius",
+            "akela.authority": "hold",
         },
-        {"name": "label", "type": "string", "optional": True},
+        {"name": "label", "type": "string", "optional": True, "akela.authority": "device"},
         {
             "name": "network",
             "type": {

@@ -2,20 +2,21 @@
 
 Lowest first: the layer of all, those of the endpoint's groups by ascending weight, its owner's, its own, and what the device set with
 authority. Operations and Control both ask here, so that they mean the same. Not here: who is in which group (`akela.membership`), the
-merge itself and the schema's defaults below all layers (`akela.contract.merge`).
+rules of the merge (`akela.contract.merge`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from akela.contract.merge import Layer
+from akela.contract.authority import DEVICE_WEIGHT as DEVICE_WEIGHT  # noqa: PLC0414  one of the weights
+from akela.contract.avro import ParsedSchema
+from akela.contract.merge import Layer, Merged, merge, pruned
 
 ALL: Final = "all:-"
 ALL_WEIGHT: Final = 0
 OWNER_WEIGHT: Final = 2**31  # above every group's
 ENDPOINT_WEIGHT: Final = 2**31 + 1
-DEVICE_WEIGHT: Final = 2**31 + 2
 
 Body = Mapping[str, Any]
 
@@ -46,6 +47,26 @@ def ordered_layers(
     """The layers of an endpoint, lowest first. `bodies`: what is active in the application, by `{scope}:{target}`."""
     found = places(weights, groups, owner, ep)
     return tuple(Layer(place.shown, place.weight, bodies[place.key]) for place in found if place.key in bodies)
+
+
+def served(newest: ParsedSchema, runs: ParsedSchema, layers: Sequence[Layer]) -> Merged:
+    """The effective configuration of `layers` for those who run `runs`: merged in the newest version, resolved to theirs.
+
+    Raises: ContractError, whose `key` is the path, when the layers do not fit, or the result has no place in `runs`.
+    """
+    merged = merge(newest, layers)
+    if runs is newest:
+        return merged
+    value = pruned(runs.root, newest.resolve(merged.value, runs))
+    return Merged(value, {path: layer for path, layer in merged.origin.items() if _is_there(value, path)})
+
+
+def _is_there(value: Any, path: str) -> bool:
+    for name in path.split("/")[1:]:
+        if not isinstance(value, Mapping) or name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 def _weight(place: Place) -> int:

@@ -38,10 +38,11 @@ class Size:
     rounds: int
     payloads: tuple[int, ...]
     scale: Scale
+    stored: int  # endpoints that nobody has attached, for the fleet's numbers
 
 
-QUICK: Final = Size(1, (100,), Scale(seconds=0.4, many=2000, limit_s=20.0))
-FULL: Final = Size(3, (100, 1024), Scale(seconds=1.0, many=10_000, limit_s=60.0))
+QUICK: Final = Size(1, (100,), Scale(seconds=0.4, many=2000, limit_s=20.0), 10_000)
+FULL: Final = Size(3, (100, 1024), Scale(seconds=1.0, many=10_000, limit_s=60.0), 100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,27 @@ def _bench(choice: Choice) -> None:
     results.save(file)
     click.echo(_text(results))
     click.echo(f"\nall numbers: {file}", err=True)
+    if _is_whole(choice):
+        _converge(choice)
     if results.peers[US].missing or any(row.cells[US].reason for row in results.rows):
         raise click.ClickException("akela gave no number where the table says so")
+
+
+def _is_whole(choice: Choice) -> bool:
+    """Nothing was chosen: a whole Akela and its fleet belong to it, too."""
+    return not (choice.letters or choice.names or choice.loops or choice.baseline or choice.profile or choice.file)
+
+
+def _converge(choice: Choice) -> None:
+    size = QUICK if choice.quick else FULL
+    try:
+        results = convergence.measure(
+            size.scale.many, size.stored, choice.rounds or size.rounds, lambda text: click.echo(text, err=True)
+        )
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
+    results.save(convergence.FILE)
+    click.echo(f"\nall numbers: {convergence.FILE}", err=True)
 
 
 def _plan(choice: Choice) -> Plan:
@@ -175,17 +195,21 @@ def _text(results: Results) -> str:
 
 @main.command()
 @click.option(
-    "--json", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=RESULTS / "latest.json",
-    help="The run to show.",
+    "--json", "files", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
+    help="The run to show; may be repeated. [the last run's files in bench/results/]",
 )  # fmt: skip
 @click.option(
     "--docs", type=click.Path(file_okay=False, path_type=Path), default=ROOT / "docs", help="Where the page is.",
 )  # fmt: skip
-def report(file: Path, docs: Path) -> None:
+def report(files: tuple[Path, ...], docs: Path) -> None:
     """Write tables and chart of docs/performance.md from a run."""
+    last = [file for file in (RESULTS / "latest.json", convergence.FILE) if file.exists()]
+    if not files and not last:
+        raise click.UsageError(f"there is no run in {RESULTS}; run the bench first, or name one with --json")
     try:
-        for path in write_page(Results.load(file), docs):
-            click.echo(f"written: {path}")
+        for file in files or last:
+            for path in write_page(Results.load(file), docs):
+                click.echo(f"written: {path}")
     except BenchError as error:
         raise click.ClickException(str(error)) from error
 

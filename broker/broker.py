@@ -116,6 +116,10 @@ class Broker:
         """Publish as the host: past the gates, to every matching subscription but those of `exclude`; returns how many."""
         return self.engine.publish(topic, payload, qos=qos, retain=retain, properties=properties, exclude=exclude)
 
+    def heard(self, *levels: str) -> bool:
+        """False when nobody subscribes to any topic that begins with these levels: what is for observers only need not be made."""
+        return self.engine.delivery.router.may_match(*levels)
+
     def retain(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Keep a message for who subscribes later, and send it to nobody now; False when there is no room for it."""
         return self.engine.delivery.retained.keep(topic, Retained(payload, qos, b"", None))

@@ -34,6 +34,7 @@ from control.resources import (
     transfer,
     types,
     users,
+    values,
     versions,
 )
 from control.route import operation_id
@@ -53,6 +54,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     configurations.router,
     convergence.router,
     versions.router,
+    values.leases_router,
+    values.router,
     endpoints.router,
     explaining.router,
     provisioning.router,

@@ -5,8 +5,8 @@
 - Activating a superseded version is the roll-back.
 - The active version and the draft are in the layer itself; a version is put into the history before another takes its place. So
   each of these acts is one conditional write, and writers at once mix nothing.
-- A layer that fits the schema on its own fits it merged with any others that do (a property test shows it), so a write looks at
-  one layer, however many there are.
+- A layer that fits the schema on its own fits it merged with any others that do (a property test shows it), so a draft is looked at
+  alone. What may go wrong in company is looked for when a version is activated (`control.combinations`).
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,8 @@ from akela.contract.merge import Layer, merge
 from akela.documents import model
 from akela.documents.changelog import ExistsError
 from akela.documents.model import Content
+from control import leases
+from control.combinations import check_combinations
 from control.core import Caller, Core, now
 from control.paging import problems_of
 from control.problems import Problem, not_found
@@ -86,6 +88,11 @@ def page_of_versions(layer: Content, after: int | None, limit: int, *, descendin
     return [found[number] for number in sorted(found, reverse=descending)][:limit]
 
 
+def set_leases(core: Core, caller: Caller, layer: Content, given: list[Content]) -> Content:
+    """Set when values of the layer leave it by themselves; gives the layer."""
+    return core.put(caller, "configuration", layer | leases.fields(given), layer, layer["app"])
+
+
 def state_of(layer: Content, number: int) -> str:
     """draft, active or superseded."""
     if layer["draft"] is not None and layer["draft"]["version"] == number:
@@ -117,6 +124,7 @@ def set_active(core: Core, caller: Caller, app: str, place: str, data: Content, 
     check_data(app, place, data)
     if layer is not None and layer["active"] is not None and same_content(layer["body"], data):
         return layer
+    check_combinations(app, place, data)
     number = 1 if layer is None else layer["last"] + 1
     fresh = {"active": number, "last": number, "body": data, "by": caller.user, "changed": now()}
     return _put(core, caller, app, place, layer, fresh)
@@ -146,6 +154,7 @@ def activate(core: Core, caller: Caller, layer: Content, version: Content) -> Co
     if state == "active":
         raise Problem(409, f"version {number} is active already")
     check_data(layer["app"], layer["key"], version["body"])
+    check_combinations(layer["app"], layer["key"], version["body"])
     fresh: Content = {"active": number, "body": version["body"], "by": caller.user, "changed": now()}
     fresh |= {"draft": None} if state == "draft" else {}
     return _put(core, caller, layer["app"], layer["key"], layer, fresh)
@@ -177,6 +186,8 @@ def _put(core: Core, caller: Caller, app: str, place: str, layer: Content | None
     """Write the layer; what was active goes into the history first, if another takes its place."""
     if layer is not None and layer["active"] is not None and fresh.get("active", layer["active"]) != layer["active"]:
         _keep(core, caller, layer)
+    if "body" in fresh and layer is not None and layer.get("leases"):
+        fresh |= leases.kept(layer, fresh["body"])
     scope, _, target = place.partition(":")
     new: Content = {
         "_id": f"{app}/{NAME}/{place}", "app": app, "tenant": caller.tenant, "key": place, "name": NAME, "scope": scope,

@@ -24,6 +24,7 @@ from akela.documents.model import DatabaseError
 from akela.errors import ServerError
 from akela.http_server import HttpServer
 from akela.lifecycle import Stopper
+from control import lease_ends
 from control.api import api
 from control.core import Core
 from control.evaluation import Evaluator
@@ -161,7 +162,7 @@ class ControlServer:
     def _background(self, changes: ChangeLog) -> list[asyncio.Task[None]]:
         """What the active server does beside answering."""
         keep = timedelta(days=self._settings.audit_days)
-        upkeep = Upkeep(changes, keep, self._operations, self._repaired)
+        upkeep = Upkeep(changes, keep, self._operations, self._repaired, self._end_leases)
         self._evaluator = Evaluator(changes.epoch, self._core.leading)
         return [asyncio.create_task(upkeep.run()), asyncio.create_task(self._evaluator.run())]
 
@@ -189,6 +190,9 @@ class ControlServer:
         """Writes that the database had interrupted have got their end."""
         self._core.remembered.forget_all()
         self._events.ring()
+
+    def _end_leases(self) -> None:
+        lease_ends.look(self._core)
 
     def _operations(self) -> Mapping[str, Member]:
         return self._core.members.get(Role.OPERATIONS, {})

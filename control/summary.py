@@ -16,7 +16,9 @@ from control.core import now
 from control.stored_groups import digest_of
 from control.targets import Targets
 
-WANTED: Final = dict.fromkeys(("ep", "groups", "owner", "versions", "config", "presence", "revoked", "device"), 1)
+WANTED: Final = dict.fromkeys(
+    ("ep", "groups", "owner", "versions", "config", "presence", "revoked", "device", "decided"), 1
+)
 BATCH: Final = 1000
 KEPT_S: Final = 1.0  # at least
 REMEMBERED: Final = 64  # summaries

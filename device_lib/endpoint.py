@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ CONNECT_WITHIN_S: Final = 10.0
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0
 
-OnConfiguration = Callable[[Mapping[str, Any]], None]
+OnConfiguration = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -76,7 +77,8 @@ class Endpoint:
     """A running endpoint; use it as a context manager.
 
     `on_configuration` gets each new configuration: when it returns, the configuration is reported as applied; when it raises, as
-    refused with the exception's text. `on_event` hears what happens: connected, disconnected, registered, answered, applied, refused.
+    refused with the exception's text. It may return leaves that the device set otherwise, as for `report`. `on_event` hears what happens:
+    connected, disconnected, registered, answered, applied, refused.
     """
 
     def __init__(
@@ -141,6 +143,18 @@ class Endpoint:
         """Send one bare value. Raises: FullError."""
         payload = value.encode() if isinstance(value, str) else _json(value)
         return self._publish(f"{topics.ME_PREFIX}u/value/{name}", payload, timeout_s)
+
+    def report(
+        self, values: Mapping[str, Any], until: float | datetime | None = None, timeout_s: float = 60.0
+    ) -> Receipt:
+        """Report leaves of the configuration that the device set by itself: only these, nested as in the configuration.
+
+        The schema says whose word counts. What is accepted comes back in a new configuration; `on_event` hears what was accepted, held
+        and (refused, 403) rejected. None as a value takes the device's own value back. `until` (seconds, or a time with its zone): until
+        then. Raises: FullError.
+        """
+        said = self._session.report(values, until)
+        return self._publish(said.topic, said.payload, timeout_s)
 
     def profile(self, profile: Mapping[str, Any]) -> None:
         """Send a new profile."""
@@ -270,12 +284,12 @@ class Endpoint:
 
     def _configure(self, number: str, value: Mapping[str, Any]) -> None:
         try:
-            self._on_configuration(value)
+            changed = self._on_configuration(value)
         except Exception as error:  # noqa: BLE001  the application's word on this configuration
             self._on_event("configuration refused", {"id": number, "reason": str(error)})
             self._take(self._session.refused(number, str(error) or type(error).__name__))
             return
-        steps = self._session.applied(number, value)
+        steps = self._session.applied(number, value, changed if isinstance(changed, Mapping) else None)
         self._store.save(self._session.state)
         self._on_event("configuration applied", {"id": number, "value": value})
         self._take(steps)

@@ -9,12 +9,14 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from akela.contract import topics
 from akela.contract.canonical import config_id
 from akela.contract.codes import Code
 from akela.contract.delta import apply
+from akela.contract.device_values import ValuesReport
 from akela.contract.errors import ContractError, PayloadError
 from akela.contract.payloads import AppliedReport, ConfigPush, ErrorPayload, HelloPayload, decode_json
 from device_lib.store import EndpointState
@@ -87,10 +89,14 @@ class EndpointSession:
         self._profile = dict(profile)
         return [self._send_profile()]
 
-    def applied(self, number: str, value: Mapping[str, Any]) -> list[Step]:
-        """The application runs this configuration."""
+    def applied(self, number: str, value: Mapping[str, Any], changed: Mapping[str, Any] | None = None) -> list[Step]:
+        """The application runs this configuration; `changed`: the leaves that it set otherwise."""
         self.state.config_id, self.state.config = number, dict(value)
-        return [Publish(_up("config/applied"), _json(AppliedReport(number, 200).to_json()))]
+        return [Publish(_up("config/applied"), _json(AppliedReport(number, 200, values=changed or None).to_json()))]
+
+    def report(self, values: Mapping[str, Any], until: float | datetime | None = None) -> Publish:
+        """The device set these leaves by itself."""
+        return Publish(_up(f"config/report/{self.request_id()}"), _json(ValuesReport.to_json(values, until)))
 
     def refused(self, number: str, reason: str, key: str | None = None) -> list[Step]:
         """The application cannot run this configuration."""

@@ -8,16 +8,20 @@ from typing import Any, Final
 
 from akela.documents.applying import ENDPOINT_FIELDS
 from akela.membership import Group
-from broker import Reason, Session
+from broker import Session
 from operations import identity
 from operations.attached import Attached
 from operations.catalog import Catalog
 from operations.convergence import Convergence
 from operations.effective import Configurations, Recent
-from operations.principals import NOTHING, Endpoint, Operator
+from operations.principals import NOTHING, Endpoint, Operator, end
 from operations.trust import Trust
 
 MAX_RECENT: Final = 10_000  # changes of endpoints that are remembered for those whose document was read before
+UNTRUSTED: Final = {
+    "x509": "the authority that signed the certificate is withdrawn",
+    "jwt": "the key that signed the JWT is withdrawn",
+}
 
 Change = Mapping[str, Any]
 
@@ -64,6 +68,9 @@ class AppliedChanges:
 
     def on_attached(self, endpoint: Endpoint) -> None:
         """The endpoint's document was read some moments ago; what has changed since is applied."""
+        if endpoint.session is not None and not self._trusted(endpoint):
+            end(endpoint.session, UNTRUSTED[endpoint.via])
+            return
         recent = self._recent.get(endpoint.key)
         if recent is not None and recent[0] > endpoint.rev:
             self.endpoint_is(endpoint.key, recent[1], recent[0])
@@ -81,6 +88,7 @@ class AppliedChanges:
             self._trust.delete_application(change["target"])
         else:
             self._catalog.put_application(change["after"])
+            self._end_untrusted(change["target"])
 
     def _schema(self, change: Change) -> None:
         if change["op"] == "delete":
@@ -133,7 +141,7 @@ class AppliedChanges:
             return
         allowed = document is not None and identity.allowed(endpoint, document)
         if not allowed:
-            endpoint.session.disconnect(Reason.NOT_AUTHORIZED, "revoked")
+            end(endpoint.session, "revoked")
         elif document is not None:
             self._facts(endpoint, document, document.get("rev", 0) if rev is None else rev)
 
@@ -145,35 +153,41 @@ class AppliedChanges:
         facts = (
             document.get("owner", endpoint.owner),
             document.get("server_profile", endpoint.server_profile) or NOTHING,
+            document.get("decided", endpoint.decided) or NOTHING,
         )
-        if facts != (endpoint.owner, endpoint.server_profile):
-            endpoint.owner, endpoint.server_profile = facts
+        if facts != (endpoint.owner, endpoint.server_profile, endpoint.decided):
+            endpoint.owner, endpoint.server_profile, endpoint.decided = facts
             self._convergence.said(endpoint)
         if (retry := document.get("retry") or 0) > endpoint.retry:
             endpoint.retry = retry
             self._convergence.again(endpoint)
 
     def _authority(self, change: Change) -> None:
-        if change["op"] != "delete":
+        if change["op"] == "delete":
+            self._trust.delete(change["target"])
+        else:
             self._trust.put(change["after"])
-            return
-        self._trust.delete(change["target"])
-        self._end_untrusted()
+        self._end_untrusted(change["target"].partition("/")[0])
 
     def authorities_are(self, documents: Iterable[Change]) -> None:
         """These are all stored authorities now."""
         self._trust.load(documents)
-        self._end_untrusted()
+        for app in self._attached.applications():
+            self._end_untrusted(app)
 
-    def _end_untrusted(self) -> None:
-        """Sessions that came by an authority that is trusted no more end."""
-        self._end(
-            lambda principal: (
-                isinstance(principal, Endpoint)
-                and principal.via == "x509"
-                and not self._trust.has(principal.authority or "")
-            )
-        )
+    def _end_untrusted(self, app: str) -> None:
+        """Sessions end that came by an authority or key which is no more, or is another now."""
+        for endpoint in self._attached.of(app):
+            if endpoint.session is not None and not self._trusted(endpoint):
+                end(endpoint.session, UNTRUSTED[endpoint.via])
+
+    def _trusted(self, endpoint: Endpoint) -> bool:
+        if endpoint.authority is None:
+            return True
+        if endpoint.via == "x509":
+            return self._trust.has(endpoint.app, endpoint.authority)
+        entry = self._catalog.entry(endpoint.app)
+        return entry is not None and any(key.mark == endpoint.authority for key in entry.application.keys)
 
     def _departure(self, change: Change) -> None:
         """A deleted endpoint may come back: its deletion is no longer held against a new connection."""
@@ -189,7 +203,7 @@ class AppliedChanges:
 
     def _end(self, concerned: Callable[[object], bool]) -> None:
         for session in [session for session in self._sessions() if concerned(session.principal)]:
-            session.disconnect(Reason.NOT_AUTHORIZED, "no longer authorized")
+            end(session, "no longer authorized")
 
 
 def _owned(document: Change) -> Change:

@@ -101,6 +101,8 @@ class Attached:
         about = {"cause": cause.name.lower(), "generation": endpoint.generation}
         if endpoint.moved_to is not None:
             about |= {"cause": "elsewhere", "server": endpoint.moved_to}
+        if endpoint.ending is not None:
+            about["reason"] = endpoint.ending
         self._downlink.observe(endpoint.app, endpoint.ep, "detached", about)
         self._present(endpoint, self._generations.moment(), None)
 

@@ -6,6 +6,7 @@ what the items mean or which database they go to.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
@@ -17,6 +18,7 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 MAX_BATCH: Final = 1000  # keys or items in one call
+TURNS: Final = 2  # of the loop between two reads
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 2.0
 
@@ -29,32 +31,34 @@ class BatchLoader(Generic[K, V]):
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
         self._fetch = fetch
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._worker: asyncio.Task[None] | None = None
 
     async def load(self, key: K) -> V | None:
         """The value of `key`, or None when there is none. Raises: what the fetch raised."""
-        future = self._waiting.get(key)
-        if future is None:
-            future = asyncio.get_running_loop().create_future()
-            self._waiting[key] = future
-            if self._worker is None:
-                self._worker = asyncio.create_task(self._run())
-        return await asyncio.shield(future)
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(future)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._run())
+        return await future
 
     async def _run(self) -> None:
         while self._waiting:
-            keys = list(self._waiting)[:MAX_BATCH]
-            futures = [self._waiting.pop(key) for key in keys]
+            keys = list(itertools.islice(self._waiting, MAX_BATCH))
+            askers = [self._waiting.pop(key) for key in keys]
             try:
                 found = await self._fetch(keys)
             except Exception as error:  # noqa: BLE001  each asker gets it and decides
-                for future in futures:
-                    future.set_exception(error)
-                    future.exception()  # an asker that has gone must not leave a warning behind
+                for future in itertools.chain.from_iterable(askers):
+                    if not future.done():  # an asker that has gone is told nothing
+                        future.set_exception(error)
                 continue
-            for key, future in zip(keys, futures, strict=True):
-                future.set_result(found.get(key))
+            for key, futures in zip(keys, askers, strict=True):
+                for future in futures:
+                    if not future.done():
+                        future.set_result(found.get(key))
+            for _ in range(TURNS):  # those who come because these are served, and what has come meanwhile, go along
+                await asyncio.sleep(0)
         self._worker = None
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from akela.contract.avro import ParsedSchema, parse_schema
 from akela.contract.errors import ContractError
 from akela.membership import Group, Groups
+from akela.signing_keys import SigningKeyError
 from operations.signed_tokens import Key
 
 log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ def _keys(document: Document) -> Iterator[Key]:
     for entry in document.get("keys") or ():
         try:
             yield Key.of(entry)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except SigningKeyError as error:
             log.error("a key for JWTs cannot be used", extra={"key": entry["id"], "error": str(error)})  # noqa: TRY400  said in full
 
 

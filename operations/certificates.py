@@ -14,7 +14,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
+from akela.signing_keys import fingerprint
+
 EP: Final = "{ep}"  # in a pattern: the endpoint id
+MAX_SUBJECT: Final = 256  # characters of a subject that are kept
 
 
 class CertificateError(Exception):
@@ -23,9 +26,13 @@ class CertificateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """One of an application's authorities. `names`: cn, dns or uri; `pattern`: what is there, with `{ep}`."""
+    """One of an application's authorities. `names`: cn, dns or uri; `pattern`: what is there, with `{ep}`.
+
+    `mark`: the same as long as the same certificates open the same endpoints: a renewed certificate of the same key keeps it.
+    """
 
     id: str
+    mark: str
     certificate: x509.Certificate
     names: str
     pattern: str
@@ -33,18 +40,22 @@ class Authority:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Authority":
         """The authority that `document` describes. Raises: ValueError for what is no certificate."""
+        number, names, pattern = document["_id"], document["names"], document["pattern"]
         certificate = x509.load_pem_x509_certificate(document["certificate"].encode())
-        return cls(document["_id"], certificate, document["names"], document["pattern"])
+        mark = f"{number} {fingerprint(certificate.public_key())} {names} {pattern}"
+        return cls(number, mark, certificate, names, pattern)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a good certificate says."""
+    """What a good certificate says. `until`: when it or its authority expires, whichever is first."""
 
     authority: str
+    mark: str
     subject: str
     serial: str  # hex
     not_after: datetime
+    until: datetime
 
     def stored(self) -> Mapping[str, Any]:
         """As it is kept with the endpoint."""
@@ -70,7 +81,9 @@ def check(der: bytes, ep: str, authorities: Sequence[Authority], now: datetime) 
         subject = certificate.subject.rfc4514_string()
     except ValueError as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from error
-    return Shown(signer.id, subject[:256], f"{certificate.serial_number:x}", certificate.not_valid_after_utc)
+    not_after = certificate.not_valid_after_utc
+    until = min(not_after, signer.certificate.not_valid_after_utc)
+    return Shown(signer.id, signer.mark, subject[:MAX_SUBJECT], f"{certificate.serial_number:x}", not_after, until)
 
 
 def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -8,8 +8,9 @@ not matter here, so a layer that comes or goes moves nobody but the endpoint who
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from akela.contract.device_values import DeviceValue
 from operations.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ class Cohort:
 
     __slots__ = ("app", "brought", "device", "edition", "key", "members", "target")
 
-    def __init__(self, app: str, key: Key, device: Any) -> None:
+    def __init__(self, app: str, key: Key, device: tuple[DeviceValue, ...]) -> None:
         self.app = app
         self.key = key
-        self.device = device  # the values that the endpoint itself set, or None
+        self.device = device  # the values that the endpoint itself set
         self.members: set[Endpoint] = set()
         self.edition = (-1, -1)  # of catalog and application, for which `target` was computed
         self.target: Effective | Unservable | None = None
@@ -73,7 +74,7 @@ class Cohorts:
         present = endpoint.cohort
         if present is not None and present.key == key:
             return False
-        cohort = self._by_key.get((endpoint.app, key)) or self._make(endpoint.app, key, endpoint.device)
+        cohort = self._by_key.get((endpoint.app, key)) or self._make(endpoint.app, key, endpoint.device.values)
         self.remove(endpoint)
         cohort.members.add(endpoint)
         endpoint.cohort = cohort
@@ -100,7 +101,7 @@ class Cohorts:
         version = endpoint.versions.get("config")
         return Key(version, endpoint.groups, endpoint.owner, endpoint.ep if own else None, endpoint.device_id)
 
-    def _make(self, app: str, key: Key, device: Any) -> Cohort:
+    def _make(self, app: str, key: Key, device: tuple[DeviceValue, ...]) -> Cohort:
         cohort = self._by_key[app, key] = Cohort(app, key, device)
         for place in (EVERYBODY, *cohort.places()):
             self._by_place.setdefault((app, place), set()).add(cohort)

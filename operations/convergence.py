@@ -173,7 +173,8 @@ class Convergence:
 
     def _bring_cohort(self, cohort: Cohort) -> Iterator[None]:
         target = self._configurations.of(cohort)
-        if target is not None and (isinstance(target, Unservable) or target.id != cohort.brought):
+        owns = bool(cohort.device)  # the same id may hide that a value which a device set stands no more
+        if target is not None and (owns or isinstance(target, Unservable) or target.id != cohort.brought):
             cohort.brought = None if isinstance(target, Unservable) else target.id
             for endpoint in tuple(cohort.members):
                 self._bring(endpoint)

@@ -4,7 +4,7 @@ Everything down to an endpoint is seen by its operators at the canonical topic, 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,9 +14,11 @@ from akela.contract.errors import ContractError
 from akela.contract.payloads import ErrorPayload
 from akela.contract.topics import AppToken, EndpointId
 from broker import Broker
+from broker.properties import Properties
 from operations.principals import Endpoint
 
 encode = msgspec.json.encode
+MQTT_5: Final = 5
 
 
 class Downlink:
@@ -26,16 +28,25 @@ class Downlink:
         self.broker: Broker | None = None
 
     def push(
-        self, endpoint: Endpoint, topic: str, payload: bytes, *, tag: object | None = None, private: bool = False
+        self,
+        endpoint: Endpoint,
+        topic: str,
+        payload: bytes,
+        *,
+        tag: object | None = None,
+        private: bool = False,
+        content: Properties | None = None,
     ) -> bool:
         """Send `payload` to the endpoint at QoS 1; False when it has no subscription that takes it.
 
-        `tag` comes back in `on_delivered` when the endpoint has acknowledged. Operators see a copy unless it is private.
+        `tag` comes back in `on_delivered` when the endpoint has acknowledged. Operators see a copy unless it is private. `content` tells
+        those who speak MQTT 5.0 what the payload is.
         """
         session = endpoint.session
         if session is None:
             return False
-        sent = session.send(topic, payload, qos=1, tag=tag)
+        properties = content if session.protocol_level == MQTT_5 else None
+        sent = session.send(topic, payload, qos=1, tag=tag, properties=properties)
         if self.broker is not None and not private:
             self.broker.publish(topic, payload, qos=1, exclude=session)
         return sent
@@ -72,6 +83,6 @@ class Downlink:
         )
 
     def observe(self, app: AppToken, ep: EndpointId, what: str, body: Mapping[str, Any]) -> None:
-        """Tell the operators who watch this endpoint."""
-        if self.broker is not None:
+        """Tell the operators who watch this endpoint; costs nothing where nobody does."""
+        if self.broker is not None and self.broker.heard(*topics.operator_levels(app, ep)):
             self.broker.publish(topics.operator(app, ep, what), encode(body), qos=0)

@@ -9,18 +9,20 @@ DESIGN, "Configuration").
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from akela.contract.authority import own_layer
 from akela.contract.avro import ParsedSchema
 from akela.contract.canonical import config_id
 from akela.contract.delta import choose
 from akela.contract.envelope import AvroPush
 from akela.contract.errors import ContractError
 from akela.contract.merge import Layer, merge, pruned
-from akela.layering import DEVICE_WEIGHT, ordered_layers
+from akela.layering import ordered_layers
 from operations.catalog import Catalog, Entry, Schema
 from operations.cohorts import EVERYBODY, Cohort
 
@@ -103,6 +105,7 @@ class Configurations:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._results: Recent[tuple[object, ...], Effective | Unservable] = Recent(MAX_RESULTS)
+        self._below: Recent[tuple[object, ...], Mapping[str, Any] | None] = Recent(MAX_RESULTS)
         self._values: Recent[tuple[str, str], Mapping[str, Any]] = Recent(MAX_VALUES)
         self._deltas: Recent[tuple[str, str, str], tuple[int, bytes]] = Recent(MAX_DELTAS)
         self._loaded = 0  # how often the catalog was read
@@ -120,9 +123,26 @@ class Configurations:
             cohort.edition = edition
         return cohort.target
 
+    def below(self, cohort: Cohort) -> Mapping[str, Any] | None:
+        """What the layers make of the newest schema, without what the cohort's endpoints set; None where that is nothing."""
+        entry = self._catalog.entry(cohort.app)
+        newest = None if entry is None else entry.schema("config")
+        if entry is None or newest is None:
+            return None
+        layers, stamps = self._layers(entry, cohort)
+        order = tuple((layer.name, layer.weight) for layer in layers)
+        known_as = (cohort.app, newest.version, order, stamps)
+        found = self._below.get(known_as)
+        if found is None:
+            with suppress(ContractError):  # told where it is computed for an endpoint
+                found = merge(newest.parsed, layers).value
+            self._below.put(known_as, found)
+        return found
+
     def reloaded(self, position: int) -> None:
         """The catalog was read anew, and stands for this place in the log."""
         self._results.clear()
+        self._below.clear()
         self._loaded += 1  # editions begin again
         self.position = position
 
@@ -148,6 +168,9 @@ class Configurations:
         if runs is None:
             return Unservable(f"the configuration schema has no version {cohort.key.version}", "versions/config")
         layers, stamps = self._layers(entry, cohort)
+        below = self.below(cohort) if cohort.device else None
+        if below is not None:
+            layers = (*layers, *own_layer(newest.parsed, below, cohort.device))
         order = tuple((layer.name, layer.weight) for layer in layers)
         known_as = (cohort.app, newest.version, runs.version, cohort.key.device, order, stamps)
         found = self._results.get(known_as)
@@ -162,9 +185,7 @@ class Configurations:
         active = {p: layer for p in (EVERYBODY, *cohort.places()) if (layer := entry.layers.get(p)) is not None}
         bodies = {place: layer.body for place, layer in active.items()}
         weights = {name: group.weight for name in key.groups if (group := entry.by_name.get(name)) is not None}
-        layers = list(ordered_layers(bodies, weights, key.groups, key.owner, key.ep or ""))
-        if cohort.device is not None:
-            layers.append(Layer("device", DEVICE_WEIGHT, cohort.device))
+        layers = ordered_layers(bodies, weights, key.groups, key.owner, key.ep or "")
         return layers, tuple(layer.stamp for layer in active.values())
 
     def _compute(self, app: str, newest: Schema, runs: Schema, layers: Sequence[Layer]) -> Effective | Unservable:

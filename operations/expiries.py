@@ -9,25 +9,40 @@ import heapq
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
-from broker import Reason, Session
+from broker import Session
 from broker.hooks import DetachCause
-from operations.principals import Endpoint, Operator
+from operations.principals import Endpoint, Operator, end
 
 LONGEST_WAIT_S: Final = 3600.0  # timers of the loop do not follow a clock that is set
 CLEARED_FROM: Final = 1000  # entries of sessions that are gone
 
 
+class Cancellable(Protocol):
+    """A timer that runs."""
+
+    def cancel(self) -> None:
+        """Let it not come."""
+        ...
+
+
+Later = Callable[[float, Callable[[], None]], Cancellable]
+
+
 class Expiries:
     """Observer of the engine's sessions."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, later: Later | None = None) -> None:
         self._clock = clock
+        self._later = later or _of_the_loop
         self._heap: list[tuple[float, int, Session]] = []
         self._current: dict[Session, int] = {}  # the number of each session's entry that counts
         self._number = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Cancellable | None = None
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def on_attached(self, session: Session, session_present: bool) -> None:
         """A session has been accepted."""
@@ -56,7 +71,7 @@ class Expiries:
         if self._timer is not None:
             self._timer.cancel()
         delay_s = min(max(0.0, self._heap[0][0] - self._clock()), LONGEST_WAIT_S)
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._look)
+        self._timer = self._later(delay_s, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -64,9 +79,13 @@ class Expiries:
             _, number, session = heapq.heappop(self._heap)
             if self._current.get(session) == number:
                 del self._current[session]
-                session.disconnect(Reason.NOT_AUTHORIZED, f"{said(session.principal)} has expired")
+                end(session, f"{said(session.principal)} has expired")
         if self._heap:
             self._wait()
+
+
+def _of_the_loop(delay_s: float, call: Callable[[], None]) -> Cancellable:
+    return asyncio.get_running_loop().call_later(delay_s, call)
 
 
 def expires(principal: object) -> datetime | None:

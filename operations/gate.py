@@ -74,10 +74,12 @@ class Gate:
     async def authenticate(self, request: ConnectRequest) -> Accepted | Refused:
         """Decide on one CONNECT."""
         user, password = request.username, request.password
-        if not user or (password is None and request.peer.certificate_der is None):
-            return denied("user name and password are needed: app token and claim secret or credential")
+        if not user or not (password or request.peer.certificate_der):
+            return denied(
+                "user name and password are needed: app token and claim secret, credential or JWT; or TLS with a certificate"
+            )
         try:
-            if password is None:
+            if not password:
                 return await self._endpoint(user, request)
             if user in (CONTROL_USER, PEER_USER):
                 return self._server(user, password)
@@ -136,7 +138,7 @@ class Gate:
         self, application: Application, ep: topics.EndpointId, request: ConnectRequest, stored: Document | None
     ) -> Admitted | Refused:
         now, der = datetime.now(UTC), request.peer.certificate_der
-        if request.password is not None:
+        if request.password:
             return admit_endpoint(application, ep, request.password, stored, now)
         assert der is not None
         return admit_certificate(application, ep, der, self._trust.of(application.token), stored, now)
@@ -154,7 +156,7 @@ class Gate:
                 until = admitted.shown.not_after.isoformat(timespec="seconds")
                 fields |= {"certificate": admitted.shown.stored(), "certificate_key": f"{until}/{endpoint.ep}"}
         if fields:
-            self._writer.note(endpoint.key, fields)
+            self._writer.note(endpoint.key, fields)  # at once: until it is written, an older credential is good
 
     async def _read_endpoints(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_endpoints(keys)}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from akela.contract.authority import device_id, stored_state
 from akela.contract.topics import EndpointId, app_token
 from akela.credentials import OTHER_KINDS, Standing, uses_other_kind
 from broker import Reason, Refused
@@ -94,16 +95,22 @@ def admit_endpoint(
     standing = Standing.of(stored or NOTHING)
     own = matching(((c.id, c.hash) for c in standing.valid if c.kind == "token"), secret)
     if own is not None:
-        endpoint = _endpoint(application, ep, stored, limited=False)
+        endpoint = _endpoint(application, ep, stored, standing, limited=False)
         endpoint.credential = own
-        endpoint.spare = tuple(number for number in endpoint.spare if number != own)
+        if endpoint.spare:
+            endpoint.spare = tuple(number for number in endpoint.spare if number != own)
         return Admitted(endpoint)
     if signed_tokens.looks_like_one(secret):
         return _admit_signed(application, ep, secret, stored)
     claim = matching(application.claim_hashes.items(), secret)
     if claim is None:
         return denied("wrong password")
-    return _admit_claim(application, ep, claim, stored, now)
+    reason = _claim_refused(application, claim, stored, standing, now)
+    if reason is not None:
+        return denied(reason)
+    endpoint = _endpoint(application, ep, stored, standing, limited=application.trust != "open")
+    endpoint.via = "claim"
+    return Admitted(endpoint, register=stored is None, claim=claim)
 
 
 def admit_certificate(
@@ -121,7 +128,7 @@ def admit_certificate(
         shown = certificates.check(der, ep, authorities, now)
     except CertificateError as error:
         return denied(str(error))
-    return _admit_foreign(application, ep, stored, ("x509", shown.authority, shown.not_after), shown)
+    return _admit_foreign(application, ep, stored, ("x509", shown.mark, shown.until), shown)
 
 
 def _admit_signed(
@@ -141,29 +148,28 @@ def _admit_foreign(
     proof: tuple[str, str, datetime],
     shown: Shown | None = None,
 ) -> Admitted | Refused:
-    """Decide on an endpoint whose proof somebody else has signed: (kind, authority or key, until when)."""
+    """Decide on an endpoint whose proof somebody else has signed: (kind, mark of the authority or key, until when)."""
     if stored is None and application.trust != "open":
         return denied(f"the application is {application.trust} and this endpoint is not provisioned")
-    endpoint = _endpoint(application, ep, stored, limited=False)
+    endpoint = _endpoint(application, ep, stored, Standing.of(stored or NOTHING), limited=False)
     endpoint.via, endpoint.authority, endpoint.until = proof
     return Admitted(endpoint, register=stored is None, how=endpoint.via, shown=shown)
 
 
-def _admit_claim(
-    application: Application, ep: EndpointId, claim: str, stored: Mapping[str, Any] | None, now: datetime
-) -> Admitted | Refused:
+def _claim_refused(
+    application: Application, claim: str, stored: Mapping[str, Any] | None, standing: Standing, now: datetime
+) -> str | None:
+    """Why a claim secret that is the application's does not open the endpoint."""
     ends = application.claim_ends.get(claim)
     if ends is not None and ends <= now:
-        return denied("the claim secret has expired")
+        return "the claim secret has expired"
     if application.trust == "closed":
-        return denied("the application is closed: it takes no claim secret")
-    if stored is not None and (Standing.of(stored).in_use is not None or uses_other_kind(stored)):
-        return denied("the endpoint has a credential of its own; the claim secret opens it no more")
+        return "the application is closed: it takes no claim secret"
+    if stored is not None and (standing.in_use is not None or uses_other_kind(stored)):
+        return "the endpoint has a credential of its own; the claim secret opens it no more"
     if application.trust == "listed" and stored is None:
-        return denied("the application is listed and this endpoint is not provisioned")
-    endpoint = _endpoint(application, ep, stored, limited=application.trust != "open")
-    endpoint.via = "claim"
-    return Admitted(endpoint, register=stored is None, claim=claim)
+        return "the application is listed and this endpoint is not provisioned"
+    return None
 
 
 def allowed(endpoint: Endpoint, change: Mapping[str, Any]) -> bool:
@@ -189,14 +195,17 @@ def revived_endpoint(application: Application, ep: EndpointId, stored: Mapping[s
     """Who a session belongs to that outlived its server, until the endpoint is back; None for one that may not come back."""
     if stored is None or stored.get("revoked"):
         return None
-    return _endpoint(application, ep, stored, limited=False)
+    return _endpoint(application, ep, stored, Standing.of(stored), limited=False)
 
 
-def _endpoint(application: Application, ep: EndpointId, stored: Mapping[str, Any] | None, *, limited: bool) -> Endpoint:
+def _endpoint(
+    application: Application, ep: EndpointId, stored: Mapping[str, Any] | None, standing: Standing, *, limited: bool
+) -> Endpoint:
     document = stored or NOTHING
     presence: Mapping[str, Any] = document.get("presence") or NOTHING
-    standing = Standing.of(document)
+    issued = document.get("issued")
     in_use = None if standing.in_use is None else standing.in_use.id
+    state = stored_state(document.get("device"), document.get("held_values"))
     ledger = Ledger.of(document.get("config") or NOTHING, document.get("retry") or 0)
     return Endpoint(
         app=app_token(application.token),
@@ -217,9 +226,12 @@ def _endpoint(application: Application, ep: EndpointId, stored: Mapping[str, Any
         versions=document.get("versions") or NOTHING,
         groups=tuple(document.get("groups") or ()),
         group_errors=document.get("group_errors") or NOTHING,
-        holds=ledger.applied,
+        holds=ledger.held,
+        device=state,
+        device_id=device_id(state.values),
+        decided=document.get("decided") or NOTHING,
         generation=presence.get("generation") or "",
         server_before=presence.get("server"),
         newest=standing.newest,
-        spare=tuple(number for number in document.get("issued") or () if number != in_use),
+        spare=tuple(number for number in issued if number != in_use) if issued else (),
     )

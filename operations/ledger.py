@@ -1,10 +1,11 @@
 """What a server remembers of one endpoint's configuration while it is attached: ids by state, and what became of sending it. No I/O.
 
 The stored form is the endpoint's field `config`: `assigned`, `sent`, `delivered`, `applied`, `refused`, `held`, `unservable`, each
-`{"id", "at", ...}` or null. `sent`, `refused` and `held` say how often it was sent again (`tries`) and which request of an operator to
-try again (`retry`, a number that grows) they stand behind: a newer one makes them void.
+`{"id", "at", ...}` or null, and `unsure`. `sent`, `refused` and `held` say how often it was sent again (`tries`) and which request of
+an operator to try again (`retry`, a number that grows) they stand behind: a newer one makes them void.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,11 +31,17 @@ class Ledger:
     """Ids, newest first in life-cycle order. See DESIGN, "Ledger"."""
 
     assigned: str | None = None
-    sent: str | None = None
+    sent: str | None = None  # that it may hold; None also when it refused it, or has said what it holds
     applied: str | None = None
     refused: str | None = None
+    unsure: bool = False  # sent one thing after another since: what was applied last tells nothing any more
     unservable: str | None = None  # why it is not sent at all, as it was told
     attempts: Attempts | None = None
+
+    @property
+    def held(self) -> str | None:
+        """The configuration that the endpoint holds, as far as is known."""
+        return None if self.unsure else self.applied
 
     @classmethod
     def of(cls, config: Mapping[str, Any], retry: int = 0) -> "Ledger":
@@ -42,13 +49,15 @@ class Ledger:
 
         def held(state: str, name: str = "id") -> str | None:
             entry = config.get(state)
-            return entry.get(name) if entry else None
+            found = entry.get(name) if entry else None
+            return None if found is None else sys.intern(found)  # thousands of endpoints have the same few
 
         return cls(
             assigned=held("assigned"),
-            sent=held("sent"),
+            sent=held("sent") if held("sent") != held("refused") else None,
             applied=held("applied"),
             refused=held("refused"),
+            unsure=bool(config.get("unsure")),
             unservable=held("unservable", "reason"),
             attempts=_attempts(config, retry),
         )

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from akela.contract.authority import NOTHING as NOTHING_SET
+from akela.contract.authority import DeviceState
 from akela.contract.topics import AppToken, EndpointId
-from broker import Session
+from broker import Reason, Session
 from operations.cohorts import Cohort
 from operations.ledger import Ledger
 
@@ -39,15 +41,18 @@ class Endpoint:
     groups: tuple[str, ...] = ()  # by name, without `all`; shared with all that have the same
     group_errors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     cohort: Cohort | None = None  # with whom it shares its configuration, while it is attached
-    device: Mapping[str, Any] | None = None  # the layer of values that it set itself, and that layer's id
-    device_id: str | None = None
+    device: DeviceState = NOTHING_SET  # what it set and proposes by itself
+    device_id: str | None = None  # of the values that it set: equal for endpoints that set the same
+    decided: Mapping[str, str] = field(default_factory=lambda: NOTHING)  # operators' verdicts on these, by id
     session: Session | None = None
     said_hello: bool = False
     holds: str | None = None  # the configuration that the endpoint holds: by its own word, else by the ledger
     sent_now: str | None = None  # sent on this connection and not refused since
+    sent_base: str | None = None  # what that was a delta against, if it was one
+    acked: bool = False  # and whether it has arrived
     told: set[str] | None = None
     via: str = "token"  # what it came with: token, claim, x509 or jwt
-    authority: str | None = None  # with x509: who signed its certificate; with jwt: the key's id
+    authority: str | None = None  # with x509 and jwt: the mark of the authority or key that signed what it came with
     until: datetime | None = None  # when what it came with expires
     generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
     server_before: str | None = None  # where it was attached by its stored presence
@@ -55,6 +60,7 @@ class Endpoint:
     newest: datetime | None = None  # when its newest token was made
     spare: tuple[str, ...] = ()  # ids of issued tokens that a new one makes superfluous
     attached_at: datetime | None = None
+    ending: str | None = None  # why this server ends its connection
 
     @property
     def key(self) -> str:
@@ -90,6 +96,14 @@ class Server:
 
 
 Principal = Endpoint | Operator | Server
+
+
+def end(session: Session, why: str) -> None:
+    """End a session that is not authorized any more; operators see `why` with the endpoint that is detached."""
+    if isinstance(session.principal, Endpoint):
+        session.principal.ending = why
+    session.disconnect(Reason.NOT_AUTHORIZED, why)
+
 
 CONTROL_USER: Final = "$control"
 PEER_USER: Final = "$operations"

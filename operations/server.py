@@ -41,6 +41,7 @@ from operations.plugins.data import DataPlane
 from operations.plugins.hello import HelloPlane
 from operations.plugins.profile import ProfilePlane
 from operations.plugins.registration import RegistrationPlane
+from operations.plugins.values import ValuesPlane
 from operations.principals import CONTROL_USER, PEER_USER
 from operations.records import RecordWriter
 from operations.reloading import Reloading
@@ -78,10 +79,14 @@ class OperationsServer:
         self._expiries = Expiries()
         self._peers = Peers(settings.member_id, settings.require_cluster_secret(), settings.max_payload)
         self._takeovers = Takeovers(self._attached, self._peers, self._store)
-        self._plane = ConfigurationPlane(self._downlink, self._writer, self._configurations, settings.retry_policy)
+        self._values = ValuesPlane(self._downlink, self._writer, self._catalog, self._configurations, self._attached)
+        self._plane = ConfigurationPlane(
+            self._downlink, self._writer, self._configurations, settings.retry_policy, self._values
+        )
         self._convergence = Convergence(
             self._catalog, self._configurations, self._attached, self._writer, self._downlink, self._plane
         )
+        self._values.cohorts, self._values.bring = self._convergence.cohorts, self._plane.bring
         changes = AppliedChanges(
             self._catalog, self._configurations, self._convergence, self._attached, self._sessions, self._trust
         )
@@ -116,12 +121,13 @@ class OperationsServer:
 
     def _engine(self) -> Broker:
         settings = self._settings
-        names = ("hello", "registration", "profile", "configuration", "data")
+        names = ("hello", "registration", "profile", "configuration", "values", "data")
         planes = (
             HelloPlane(self._downlink, self._writer, self._attached, self._convergence, names, settings.max_payload),
             RegistrationPlane(self._downlink, self._writer),
             self._profiles,
             self._plane,
+            self._values,
             DataPlane(self._downlink, self._records, self._catalog),
         )
         gate = Gate(self._store, self._catalog, self._trust, self._writer, settings.require_cluster_secret())
@@ -222,6 +228,7 @@ class OperationsServer:
         await self._broker.stop(drain_s=DRAIN_S)
         await self._feed.stop()
         self._plane.close()
+        self._values.close()
         self._profiles.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)

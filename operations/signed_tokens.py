@@ -4,16 +4,18 @@ A token needs `exp`, `sub` (the endpoint id) and `aud` (the application's token)
 its one algorithm, and all of them are asymmetric: no token chooses how it is checked. `kid` picks the key; without one all are tried.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import jwt
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.types import Options
 
-ALGORITHMS: Final = frozenset({"ES256", "RS256", "EdDSA"})
-REQUIRED: Final = ("exp", "sub", "aud")
+from akela.signing_keys import PublicKey, fingerprint, public_key
+
+# When it was issued decides nothing: the clock of whoever signs may be a little ahead.
+OPTIONS: Final[Options] = {"require": ["exp", "sub", "aud"], "verify_iat": False}
 MAX_TOKEN: Final = 8192  # bytes
 
 
@@ -27,19 +29,19 @@ class Key:
 
     id: str
     algorithm: str
-    public_key: Any  # as `cryptography` reads it
+    public_key: PublicKey
+    mark: str  # tells it from another that takes its id later
 
     @classmethod
-    def of(cls, entry: dict[str, Any]) -> "Key":
-        """The key of an application's document. Raises: ValueError for what is no key, or of no algorithm that is allowed."""
-        if entry["algorithm"] not in ALGORITHMS:
-            raise ValueError(f"algorithm {entry['algorithm']!r}: allowed are {', '.join(sorted(ALGORITHMS))}")
-        return cls(entry["id"], entry["algorithm"], load_pem_public_key(entry["public_key"].encode()))
+    def of(cls, entry: Mapping[str, str]) -> "Key":
+        """The key of an application's document. Raises: SigningKeyError."""
+        found = public_key(entry["algorithm"], entry["public_key"])
+        return cls(entry["id"], entry["algorithm"], found, f"{entry['id']} {fingerprint(found)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a good token says: by which key, and until when."""
+    """What a good token says: by which key (its mark), and until when."""
 
     key: str
     until: datetime
@@ -65,9 +67,7 @@ def check(password: bytes, app: str, ep: str, keys: Sequence[Key]) -> Opened:
         )
     for key in fitting:
         try:
-            claims = jwt.decode(
-                password, key.public_key, algorithms=[key.algorithm], audience=app, options={"require": list(REQUIRED)}
-            )
+            claims = jwt.decode(password, key.public_key, algorithms=[key.algorithm], audience=app, options=OPTIONS)
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError, TypeError):
             continue  # another key may have signed it
         except jwt.InvalidTokenError as error:
@@ -75,7 +75,7 @@ def check(password: bytes, app: str, ep: str, keys: Sequence[Key]) -> Opened:
         if claims["sub"] != ep:
             raise TokenError("the JWT's sub is another endpoint")
         try:
-            return Opened(key.id, datetime.fromtimestamp(claims["exp"], UTC))
+            return Opened(key.mark, datetime.fromtimestamp(claims["exp"], UTC))
         except (OverflowError, ValueError, OSError) as error:
             raise TokenError("the JWT's exp is out of range") from error
     raise TokenError("the JWT is signed by no key of the application")

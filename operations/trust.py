@@ -36,9 +36,9 @@ class Trust:
         """The application's authorities."""
         return tuple(self._by_app.get(app, {}).values())
 
-    def has(self, authority: str) -> bool:
-        """Whether an authority is there (still)."""
-        return authority in self._texts
+    def has(self, app: str, mark: str) -> bool:
+        """Whether the application (still) has the authority with this mark."""
+        return any(authority.mark == mark for authority in self._by_app.get(app, {}).values())
 
     def put(self, document: Document) -> None:
         """Add or replace an authority."""

@@ -106,7 +106,7 @@ class World:
             "groups": {"name": "g1"}, "topics": {"name": "t1"}, "sinks": {"name": "k1"}, "owners": {"name": "o1"},
             "verifiers": {"name": "v1"}, "streams": {"name": "s1", "stream": "readings"},
             "schemas": {"kind": "config", "name": "default", "version": "1"},
-            "configurations": {"scope": "all", "target": "-", "number": "3"},
+            "configurations": {"scope": "all", "target": "-", "number": "3", "ep": "e1"},
             "endpoints": {"ep": "e1", "number": self.credential}, "claim-secrets": {"claim": self.claim},
             "authorities": {"name": "a1"}, "departures": {"ep": "gone"},
         }.get(resource, {})  # fmt: skip
@@ -126,6 +126,7 @@ class World:
             "/claim-secrets": {"keep_others": True},
             "/schemas": {"kind": "config", "body": CONFIG_2},
             "/schemas/check": {"kind": "config", "body": CONFIG_2},
+            "/group-preview": {"filter": "true"},
             "/groups": {"name": fresh_name, "weight": int(fresh("x")[2:], 16) % 2**30 + 1, "filter": "true"},
             "/topics": {"name": fresh_name},
             "/sinks": {"name": fresh_name, "kind": "mongodb"},
@@ -136,6 +137,7 @@ class World:
             "/endpoints": {"id": fresh_name},
             "/endpoint-batches": {"items": [{"id": fresh_name}]},
             "/configurations/{scope}/{target}/versions": {"data": {"n": 5}},
+            "/configurations/endpoint/{ep}/leases": {"path": "/n", "until": 60},
         }
         changes: dict[str, Any] = {
             "/me/password": {"present": PASSWORD, "new": PASSWORD},

@@ -137,6 +137,24 @@ def delete(session: Session, app: str, yes: bool, **place: str | None) -> None:
     session.delete(_path(session, app, place), "layer", yes=yes)
 
 
+@config.command("lease")
+@app_option
+@click.option("--endpoint", required=True, envvar="AKELA_ENDPOINT", help="whose layer")
+@click.argument("path")
+@click.argument("until", metavar="SECONDS|TIME|never")
+@api_options
+def lease(session: Session, app: str, endpoint: str, path: str, until: str) -> None:
+    """Have a value leave an endpoint's layer by itself, in so many seconds or at a time; `never`: it stays.
+
+    Who sets another value there ends the lease.
+
+    Example: akela config lease --app meters --endpoint meter-7 /interval 3600
+    """
+    layer = _path(session, app, {"endpoint": endpoint})
+    said = None if until == "never" else float(until) if until.replace(".", "", 1).isdigit() else until
+    session.show(session.client.act(layer, "leases", body={"path": path, "until": said}))
+
+
 @config.command("effective")
 @app_option
 @click.option("--endpoint", required=True, envvar="AKELA_ENDPOINT", help="whose")

@@ -102,7 +102,7 @@ def preview(session: Session, app: str, text: str) -> None:
 
     Example: akela group preview --app meters 'profile.region == "north"'
     """
-    path = path_of("applications", session.client.application(app), "groups", "preview")
+    path = path_of("applications", session.client.application(app), "group-preview")
     value = session.client.post(path, {"filter": text})
     if session.json:
         print_json(value)

@@ -8,6 +8,7 @@ import click
 
 from akela.cli import converging, identity, provisioning
 from akela.cli.session import Session, api_options, app_option, confirm, page_options, print_json, read_json, yes_option
+from akela.cli.values import values
 from akela.client import path_of
 
 TAIL_EVERY_S: Final = 0.5
@@ -17,6 +18,9 @@ RECORD_COLUMNS: Final = ("at", "endpoint", "body")
 @click.group()
 def endpoint() -> None:
     """Endpoints: the devices of an application."""
+
+
+endpoint.add_command(values)
 
 
 @endpoint.command("add")

@@ -141,6 +141,11 @@ def parse_schema(raw: object) -> ParsedSchema:
     return schema
 
 
+def check(node: Type, value: object, path: str) -> list[Problem]:
+    """Everything wrong with a value of a type inside a schema; `path` is where it stands."""
+    return list(_problems(node, value, path, partial=False))
+
+
 def decode(payload: bytes, lookup: Callable[[int], ParsedSchema | None]) -> Any:
     """The plain value of an Avro single-object payload; `lookup` finds the schema by fingerprint. Raises: PayloadError."""
     if len(payload) < HEADER_SIZE or not payload.startswith(MARKER):

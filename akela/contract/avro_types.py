@@ -6,6 +6,7 @@ Not here: checking values against them (`akela.contract.avro`), merging (`akela.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from akela.contract.canonical import MAX_DEPTH
@@ -17,6 +18,15 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ZERO: Final[Mapping[str, Any]] = {
     "null": None, "boolean": False, "int": 0, "long": 0, "float": 0.0, "double": 0.0, "bytes": "", "string": "",
 }  # fmt: skip
+
+
+class Authority(StrEnum):
+    """Who has the last word on a field: `"akela.authority"` in a schema. What is below a field inherits its word."""
+
+    SERVER = "server"  # a device changes nothing
+    DEVICE = "device"  # what the device says stands above every layer
+    LAST = "last"  # whoever spoke last: the device's value stands until a layer changes the field afterwards
+    HOLD = "hold"  # what the device says is a proposal that an operator decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,7 @@ class Field:
     has_default: bool
     default: Any  # meaningful if has_default
     append: bool  # a higher layer's array is added to the lower one's
+    authority: Authority | None = None  # None: as what it is part of; `server` where nothing is said
 
     @property
     def value_type(self) -> Type:
@@ -314,7 +325,7 @@ class _Builder:
         optional = kind == null or (isinstance(kind, Union) and null in kind.branches)
         has_default = "default" in raw or "by_default" in raw
         default = _as_text(raw.get("default", raw.get("by_default")), kind)
-        return Field(name, kind, optional, has_default, default, strategy == "append")
+        return Field(name, kind, optional, has_default, default, strategy == "append", _authority(raw, place))
 
     def _enum(self, raw: Mapping[str, Any], place: str, namespace: str) -> Type:
         symbols = raw.get("symbols")
@@ -341,6 +352,16 @@ class _Builder:
             raise SchemaError(f"{full} is defined twice", key=place)
         self._named[full] = made
         return made
+
+
+def _authority(raw: Mapping[str, Any], place: str) -> Authority | None:
+    if "akela.authority" not in raw:
+        return None
+    said = raw["akela.authority"]
+    if said not in list(Authority):
+        allowed = ", ".join(Authority)
+        raise SchemaError(f"{said!r} is no authority: {allowed}", key=f"{place}/akela.authority")
+    return Authority(said)
 
 
 def _as_text(default: object, kind: Type) -> object:

@@ -27,6 +27,7 @@ class Layer:
     name: str
     weight: int
     data: Mapping[str, Any]
+    appends: bool = True  # False: its arrays replace also where the field's strategy is to append
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def merge(schema: ParsedSchema, layers: Sequence[Layer]) -> Merged:
         problems = schema.validate(layer.data, partial=True)
         if problems:
             raise MergeError(f"{problems[0].reason} (layer {layer.name})", key=problems[0].path)
-        work.layer = layer.name
+        work.layer, work.appends = layer.name, layer.appends
         value = work.record(schema.root, value, layer.data, "")
     problems = schema.validate(value)
     if problems:
@@ -64,6 +65,7 @@ class _Merge:
 
     def __init__(self) -> None:
         self.layer = DEFAULTS
+        self.appends = True
         self.origin: dict[str, str] = {}
 
     def mark(self, value: Any, path: str, layer: str) -> None:
@@ -84,14 +86,14 @@ class _Merge:
         return result
 
     def _field(self, field: Field, base: Any, over: Any, path: str) -> Any:
-        if field.append and isinstance(base, list) and isinstance(over, list):
+        if field.append and self.appends and isinstance(base, list) and isinstance(over, list):
             below = self.origin.get(path)
             self.origin[path] = f"{below}+{self.layer}" if below and base and below != self.layer else self.layer
             return base + over
         return self._value(field.type, base, over, path)
 
     def _value(self, node: Type, base: Any, over: Any, path: str) -> Any:
-        match _structure(node), over:
+        match structure(node), over:
             case Record() as record, Mapping():
                 if not isinstance(base, Mapping):
                     base = default_of(record)
@@ -116,7 +118,7 @@ class _Merge:
         return result
 
 
-def _structure(node: Type) -> Type:
+def structure(node: Type) -> Type:
     """The record or map inside an optional type; a union of several such has no merge, its value is replaced."""
     if isinstance(node, Union):
         inner = [branch for branch in node.branches if isinstance(branch, Record | MapOf)]
@@ -126,7 +128,7 @@ def _structure(node: Type) -> Type:
 
 def pruned(node: Type, value: Any) -> Any:
     """`value` of type `node` without the optional fields that are null: the form of an effective configuration."""
-    match _structure(node), value:
+    match structure(node), value:
         case Record() as record, Mapping():
             kept = {name: item for name, item in value.items() if item is not None or not record.fields[name].optional}
             return {name: pruned(record.fields[name].type, item) for name, item in kept.items()}

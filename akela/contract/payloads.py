@@ -181,6 +181,7 @@ class AppliedReport:
     code: int
     key: str | None = None
     reason: str | None = None
+    values: Mapping[str, Any] | None = None  # leaves that the device set otherwise (`akela.contract.device_values`)
 
     @classmethod
     def from_json(cls, value: object) -> "AppliedReport":
@@ -191,11 +192,12 @@ class AppliedReport:
             raise PayloadError("missing", key="id")
         if code is None or not 200 <= code <= 599:
             raise PayloadError(f"{code} is no code: 200 to 599", key="code")
-        return cls(number, code, _member(body, "key", str, None), _member(body, "reason", str, None))
+        key, reason = _member(body, "key", str, None), _member(body, "reason", str, None)
+        return cls(number, code, key, reason, _member(body, "values", dict, None))
 
     def to_json(self) -> dict[str, Any]:
         """The members that say something."""
-        said = {"id": self.id, "code": self.code, "key": self.key, "reason": self.reason}
+        said = {"id": self.id, "code": self.code, "key": self.key, "reason": self.reason, "values": self.values}
         return {name: value for name, value in said.items() if value is not None}
 
 

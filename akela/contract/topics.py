@@ -168,6 +168,13 @@ class ConfigApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigReport:
+    """`u/config/report[/{rid}]`."""
+
+    rid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecords:
     """`u/log/{stream}[/{rid}]`."""
 
@@ -245,6 +252,7 @@ Up = (
     | Profile
     | ConfigGet
     | ConfigApplied
+    | ConfigReport
     | LogRecords
     | Value
     | NotifySubscribe
@@ -260,6 +268,7 @@ Up = (
 # Requests that are two fixed levels and an rid.
 _WITH_RID: Final[Mapping[tuple[str, str], Callable[[str], Up]]] = {
     ("config", "get"): ConfigGet,
+    ("config", "report"): ConfigReport,
     ("notify", "sub"): NotifySubscribe,
     ("notify", "unsub"): NotifyUnsubscribe,
     ("notify", "list"): NotifyList,
@@ -289,6 +298,8 @@ def parse_up(rest: tuple[str, ...]) -> Up:  # noqa: PLR0911, PLR0912, C901  one 
             return Profile(request_id(rid))
         case ("config", "applied"):
             return ConfigApplied()
+        case ("config", "report"):
+            return ConfigReport()
         case ("log", stream):
             return LogRecords(_name(stream, "stream"))
         case ("log", stream, rid):
@@ -312,6 +323,11 @@ def down(app: AppToken, ep: EndpointId, *levels: str) -> str:
 def operator(app: AppToken, ep: EndpointId, what: str) -> str:
     """The operator topic `o/{what}` of an endpoint."""
     return f"{ROOT}/{app}/{ep}/{Side.OPERATOR}/{what}"
+
+
+def operator_levels(app: AppToken, ep: EndpointId) -> tuple[str, ...]:
+    """The levels that all operator topics of an endpoint begin with."""
+    return (ROOT, app, ep, Side.OPERATOR)
 
 
 def answer(app: AppToken, ep: EndpointId, rid: str, code: Code) -> str:

@@ -15,7 +15,7 @@ from akela.documents.model import DEPENDENTS, KINDS, Change, ClaimCount, Content
 from akela.errors import AkelaError
 
 # Of an endpoint: what Control owns.
-ENDPOINT_FIELDS: Final = ("tenant", "credentials", "retired", "revoked", "server_profile", "owner", "retry")
+ENDPOINT_FIELDS: Final = ("tenant", "credentials", "retired", "revoked", "server_profile", "owner", "retry", "decided")
 BATCH: Final = 250  # rows in one insert: a leader that lost its session stops after at most so many
 DUPLICATE_KEY: Final = 11000
 

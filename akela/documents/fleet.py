@@ -82,6 +82,7 @@ class Configuration(Managed):
             "app",
             "scope",
             "target",
+            "lease_end",
             ("app", "key"),
             ("app", "scope", "key"),
             ("app", "target", "key"),
@@ -99,6 +100,8 @@ class Configuration(Managed):
     active = me.IntField()  # number of the active version; null: none is
     draft = PlainField()  # {"version", "body", "by", "changed"}, or null
     last = me.IntField(required=True)  # highest number given
+    leases = me.ListField(PlainField())  # {"path", "until"}: what leaves the active version by itself
+    lease_end = me.DateTimeField()  # of the first of them
     by = me.StringField(required=True)  # who made the active version
     changed = me.DateTimeField(required=True)
 
@@ -123,8 +126,8 @@ class ConfigurationVersion(Managed):
 class Endpoint(Managed):
     """An endpoint.
 
-    Control owns `tenant`, `credentials`, `retired`, `revoked`, `server_profile`, `owner`, `retry`; the rest Operations servers write,
-    outside the log. The two never write one field (`akela.credentials`).
+    Control owns `tenant`, `credentials`, `retired`, `revoked`, `server_profile`, `owner`, `retry`, `decided`; the rest Operations servers
+    write, outside the log. The two never write one field (`akela.credentials`).
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -134,6 +137,7 @@ class Endpoint(Managed):
             "app",
             "revoked",
             "owner",
+            "certificate_key",
             {"fields": ["app", "ep"], "unique": True},
             ("app", "revoked", "ep"),
             ("app", "owner", "ep"),
@@ -159,6 +163,9 @@ class Endpoint(Managed):
     server_profile = PlainField()
     owner = me.StringField()  # name of one of the application's owners; null: nobody's
     retry = me.IntField()  # grows whenever an operator asks to try a held configuration again
+    decided = PlainField()  # {id: accepted, rejected or cleared}: what operators said of values that the device set
+    device = PlainField()  # values that the device set (`akela.contract.device_values`)
+    held_values = PlainField()  # values that it proposes
     groups = me.ListField(me.StringField())  # its groups by name, without `all`: an index for queries, never trusted
     group_errors = PlainField()  # {group: reason} of filters that failed for it; absent or empty: none did
     presence = (

@@ -1,5 +1,6 @@
 """Stored endpoints as the evaluation of groups reads and writes them: in batches by id, only what filters look at, only what differs."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -18,6 +19,7 @@ STORED_AS: Final = {
     "versions": "versions",
 }
 
+BATCH: Final = 1000
 ANY: Final[Mapping[str, Any]] = {}
 Stages = list[Mapping[str, Any]]
 
@@ -92,14 +94,26 @@ def failing(app: str, after: str | None, limit: int) -> list[Content]:
 
 def these(app: str, eps: Sequence[str], wanted: Mapping[str, int]) -> list[Content]:
     """The endpoints among `eps` that are there."""
-    stages: Stages = [{"$match": {"app": app, "ep": {"$in": list(eps)}}}, {"$project": dict(wanted)}]
-    return _aggregated(stages, max(1, len(eps)))
+    keys = [f"{app}/{ep}" for ep in eps]
+    return list(Endpoint.collection().find({"_id": {"$in": keys}}, dict(wanted)).batch_size(max(1, len(eps))))
 
 
 def count(app: str) -> int:
     """How many endpoints an application has."""
     found = _aggregated([{"$match": {"app": app}}, {"$group": {"_id": None, "n": {"$sum": 1}}}], 1)
     return next((int(row["n"]) for row in found), 0)
+
+
+def occurring(app: str) -> list[tuple[str, ...]]:
+    """The different `groups` of an application's endpoints."""
+    found = _aggregated([{"$match": {"app": app}}, {"$group": {"_id": "$groups", "n": {"$sum": 1}}}], BATCH)
+    return [_names(row["_id"]) for row in found]
+
+
+def _names(stored: Any) -> tuple[str, ...]:
+    """An array as a group's key: the embedded database gives its text."""
+    value = json.loads(stored) if isinstance(stored, str) else stored
+    return tuple(map(str, value or ()))
 
 
 def write(app: str, eps: Sequence[str], groups: Sequence[str], errors: Mapping[str, str] | None) -> None:

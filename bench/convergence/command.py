@@ -26,6 +26,7 @@ from bench.table import plain
 GROUP: Final = "some"
 GROUP_SHARE: Final = 100  # one endpoint in so many is in the group
 LETTERS: Final = "abcdef"
+FILE: Final = Path(__file__).resolve().parent.parent / "results" / "convergence.json"
 
 Say = Callable[[str], None]
 
@@ -36,8 +37,8 @@ Say = Callable[[str], None]
 @click.option("--rounds", default=3, type=click.IntRange(1), show_default=True, help="How often each is measured.")
 @click.option("-w", "--only", "letters", default=LETTERS, show_default=True, help="The numbers that are wanted.")
 @click.option(
-    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), default=Path("bench/results/convergence.json"),
-    show_default=True, help="Where all numbers go.",
+    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), default=FILE,
+    help="Where all numbers go. [bench/results/convergence.json]",
 )  # fmt: skip
 def main(endpoints: int, stored: int, rounds: int, letters: str, file: Path) -> None:
     """Measure how a fleet converges: everybody's and a group's configuration, attach storm, memory, stored groups; beside Mosquitto."""

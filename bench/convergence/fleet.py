@@ -11,7 +11,7 @@ from bench import wire
 from bench.convergence.device import Device, Report
 from bench.errors import NoResult
 
-AT_ONCE: Final = 200  # connections that are being opened
+AT_ONCE: Final = 500  # connections that are being opened
 PATIENCE_S: Final = 120.0  # a number that takes longer is none
 REPORT_TOPIC: Final = "a1/me/u/config/applied"
 
@@ -41,8 +41,8 @@ class Fleet:
 
     def __init__(self, port: int, logins: Sequence[Login]) -> None:
         self._port = port
-        reports = {login.report_topic: Report(login.report_topic) for login in logins}
-        self._plans = [(login.hello(), reports[login.report_topic]) for login in logins]
+        self.reports = {login.report_topic: Report(login.report_topic) for login in logins}
+        self._plans = [(login.hello(), self.reports[login.report_topic]) for login in logins]
         self._devices: list[Device] = []
         self._wanted = 0
         self._done: asyncio.Future[None] | None = None

@@ -153,7 +153,7 @@ def check_keys(settings: ApplicationSettings) -> None:
     """Raises: Problem 422 for a key that is none, or whose id is there twice."""
     ids = [key.id for key in settings.keys]
     for index, key in enumerate(settings.keys):
-        check_public_key(key.public_key, f"/keys/{index}/public_key")
+        check_public_key(key.algorithm, key.public_key, f"/keys/{index}/public_key")
         if ids.index(key.id) != index:
             raise Problem(422, f"key {key.id!r} is there twice", [(f"/keys/{index}/id", "is there twice")])
 

@@ -34,6 +34,13 @@ class LayerData(Body):
     data: dict[str, Any] = Field(examples=[{"interval": 60}])
 
 
+class Lease(Body):
+    """A value that leaves the layer by itself."""
+
+    path: str
+    until: datetime
+
+
 class LayerShown(Revised):
     """A layer; `data` is what is active, empty when nothing is."""
 
@@ -43,6 +50,7 @@ class LayerShown(Revised):
     data: dict[str, Any]
     active: int | None = Field(description="number of the active version; null: none is")
     draft: int | None = Field(description="number of the draft; null: there is none")
+    leases: list[Lease] = Field(description="what leaves the active version by itself")
     by: str = Field(description="who made it so")
     changed: datetime
 
@@ -61,7 +69,7 @@ def index(
     """The application's layers by scope and target; `prefix` is of `{scope}:{target}`."""
     core.application(caller, app)
     where = {"app": app} | given(scope=scope, target=target)
-    return reply(paged("configuration", where, page, _shown, key="key", descending=sort.descending, prefix=prefix))
+    return reply(paged("configuration", where, page, shown, key="key", descending=sort.descending, prefix=prefix))
 
 
 @router.get("/{scope}/{target}", response_model=LayerShown)
@@ -69,7 +77,7 @@ def show(app: str, scope: Scope, target: Target, caller: Calling, core: Server) 
     """One layer."""
     core.application(caller, app)
     found = layers.need_layer(app, place_of(app, scope, target))
-    return reply(_shown(found), found)
+    return reply(shown(found), found)
 
 
 @router.put(
@@ -84,7 +92,7 @@ def put(
     found = layers.find_layer(app, place)
     check_match(found, if_match)
     made = layers.set_active(core, caller, app, place, body.data, found)
-    return reply(_shown(made), made, status=201 if found is None else 200)
+    return reply(shown(made), made, status=201 if found is None else 200)
 
 
 @router.patch("/{scope}/{target}", response_model=LayerShown)
@@ -99,7 +107,7 @@ def patch(
     check_match(found, if_match)
     fresh = patched(LayerData, fields_of(LayerData, {"data": found["body"]}), body)
     made = layers.set_active(core, caller, app, place, fresh.data, found)
-    return reply(_shown(made), made)
+    return reply(shown(made), made)
 
 
 @router.delete("/{scope}/{target}", status_code=204)
@@ -120,11 +128,12 @@ def deactivate(
     found = layers.need_layer(app, place_of(app, scope, target))
     check_match(found, if_match)
     made = layers.deactivate(core, caller, found)
-    return reply(_shown(made), made)
+    return reply(shown(made), made)
 
 
-def _shown(document: Content) -> Content:
+def shown(document: Content) -> Content:
+    """A layer as it is shown."""
     names = ("scope", "target", "active", "by", "changed", "rev")
     draft = None if document["draft"] is None else document["draft"]["version"]
-    shown = {name: document[name] for name in names} | {"draft": draft}
-    return {"id": document["_id"].partition("/")[2].partition("/")[2], "data": document["body"]} | shown
+    rest = {name: document[name] for name in names} | {"draft": draft, "leases": document.get("leases") or []}
+    return {"id": document["_id"].partition("/")[2].partition("/")[2], "data": document["body"]} | rest

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from akela.contract.authority import NOTHING as NOTHING_SET
 from akela.coordination import Role
 from akela.documents import members
 from akela.documents.base import Content
@@ -14,6 +15,7 @@ from akela.membership import Membership
 from control import credentials
 from control.convergence import LEDGER, because, facts_of, state_of
 from control.core import Body, Calling, Server
+from control.device_values import present_state, values_shown
 from control.etags import reply
 from control.problems import Problem
 from control.resources.endpoints import Ep, need_endpoint
@@ -84,6 +86,7 @@ def explained(app: str, document: Content, servers: Mapping[str, Any]) -> Conten
     target, membership = _target(app, document)
     facts = facts_of(document, target.id, target.reason, servers)
     presence = document.get("presence") or {}
+    state = present_state(document) if target.id is not None else NOTHING_SET
     ledger = {state: facts.ledger[state] for state in LEDGER if state in facts.ledger}
     return {
         "id": document["ep"], "because": because(facts), "state": state_of(facts).value,
@@ -94,16 +97,9 @@ def explained(app: str, document: Content, servers: Mapping[str, Any]) -> Conten
             "online": facts.server is not None, "server": facts.server, "since": facts.seen,
             "generation": presence.get("generation"),
         },
-        "ledger": ledger, "device": listed(document.get("device")), "proposals": listed(document.get("held_values")),
+        "ledger": ledger, "device": values_shown(state.values), "proposals": values_shown(state.proposals),
         "pending_notifications": [], "refusals": [ledger["refused"]] if "refused" in ledger else [],
     }  # fmt: skip
-
-
-def listed(stored: Any) -> list[Any]:
-    """What a device has set, as a list; stored by path it becomes one."""
-    if isinstance(stored, Mapping):
-        return [{"path": path} | dict(entry) for path, entry in sorted(stored.items())]
-    return list(stored or ())
 
 
 def _target(app: str, document: Content) -> tuple[Target, Membership]:

@@ -21,7 +21,7 @@ from control.route import Route
 from control.shapes import page_model
 from control.stored_groups import digest_of
 
-router = APIRouter(prefix="/api/v1/applications/{app}/groups", tags=["groups"], route_class=Route)
+router = APIRouter(prefix="/api/v1/applications/{app}", tags=["groups"], route_class=Route)
 
 
 class FilterText(Body):
@@ -68,7 +68,7 @@ class FailingEndpoint(Body):
     reason: str
 
 
-@router.post("/preview", response_model=Preview)
+@router.post("/group-preview", response_model=Preview)
 def preview(app: str, body: FilterText, caller: Calling, core: Server) -> Response:
     """Which endpoints a filter matches. Above 20,000 endpoints it looks at a sample of so many, and says so."""
     core.application(caller, app, DEVELOPERS)
@@ -76,7 +76,7 @@ def preview(app: str, body: FilterText, caller: Calling, core: Server) -> Respon
     return reply(previewed(app, body.filter))
 
 
-@router.get("/{name}/evaluation", response_model=Evaluation)
+@router.get("/groups/{name}/evaluation", response_model=Evaluation)
 def evaluation(app: str, name: Name, caller: Calling, core: Server) -> Response:
     """How far the evaluation of a group is that its last change began."""
     core.application(caller, app)
@@ -90,7 +90,7 @@ def evaluation(app: str, name: Name, caller: Calling, core: Server) -> Response:
     return reply(shown | {"matched": counts["matched"], "errors": counts["errors"]})
 
 
-@router.get("/{name}/errors", response_model=page_model(FailingEndpoint))
+@router.get("/groups/{name}/errors", response_model=page_model(FailingEndpoint))
 def errors(app: str, name: Name, caller: Calling, core: Server, page: Paging) -> Response:
     """Endpoints for which the group's filter fails, with the reason; they count as no members."""
     core.application(caller, app)

@@ -2,11 +2,11 @@
 
 from typing import Any, Final, Literal
 
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import Field
 
 from akela.documents import model
 from akela.documents.model import Content
+from akela.signing_keys import SigningKeyError, public_key
 from control.core import Body, Caller, Core
 from control.definitions import DEFINED_NAME, Definition, Description, NameField, routes
 from control.problems import Problem
@@ -97,12 +97,12 @@ class Owner(Defined):
     description: str | None
 
 
-def check_public_key(text: str, path: str) -> None:
-    """Raises: Problem 422 for what is no public key in PEM."""
+def check_public_key(algorithm: str, text: str, path: str) -> None:
+    """Raises: Problem 422 for what is no public key in PEM, or none that the algorithm takes."""
     try:
-        load_pem_public_key(text.encode())
-    except Exception as error:
-        raise Problem(422, "no public key in PEM", [(path, "no public key in PEM")]) from error
+        public_key(algorithm, text)
+    except SigningKeyError as error:
+        raise Problem(422, str(error), [(path, str(error))]) from error
 
 
 def check_owner(app: str, name: str | None) -> None:
@@ -114,7 +114,8 @@ def check_owner(app: str, name: str | None) -> None:
 def _verifier_rule(app: str, content: Content, before: Content | None) -> None:
     checked_settings(SETTINGS, content)
     if content["kind"] == "jwt":
-        check_public_key(content["settings"]["public_key"], "/settings/public_key")
+        settings = content["settings"]
+        check_public_key(settings["algorithm"], settings["public_key"], "/settings/public_key")
 
 
 def _owner_rule(app: str, content: Content, before: Content | None) -> None:

@@ -2,7 +2,8 @@
 
 One rule decides what is sent, whatever happened before (`bring`): an endpoint that does not hold what it should have, and
 has not been sent it on this connection, is sent it, unless it refused it and the wait is not over. Attach, hello, subscription, every
-change and every retry only call that rule. An endpoint holds what its hello said, and without a hello what it last reported as applied.
+change and every retry only call that rule. An endpoint holds what its hello said, and without a hello what it last reported as applied, and
+that surely only if it was sent nothing else since.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,16 +18,22 @@ from akela.contract.errors import ContractError
 from akela.contract.payloads import AppliedReport, decode_json
 from akela.contract.topics import ConfigApplied, ConfigGet, Up
 from broker import Session
+from broker.properties import Properties
 from operations.downlink import Downlink
 from operations.effective import Configurations, Effective, Unservable
 from operations.endpoint_writer import EndpointWriter
 from operations.ledger import Attempts, Cause
 from operations.planes import when_durable
+from operations.plugins.values import ValuesPlane
 from operations.principals import Endpoint
 from operations.retries import RetryPolicy, may_send
 from operations.timer import Timer
 
+JSON: Final = Properties(content_type="application/json")
+AVRO: Final = Properties(content_type="application/avro")
 PUSHED: Final = "/d/config"  # end of the topic of a push, under either name
+
+PASSING: Final = frozenset({"assigned", "sent", "delivered"})  # states that a report follows, and no attach looks at
 
 
 class Sent:
@@ -55,8 +62,14 @@ class ConfigurationPlane:
     requests: tuple[type[Up], ...] = (ConfigGet, ConfigApplied)
 
     def __init__(
-        self, downlink: Downlink, writer: EndpointWriter, configurations: Configurations, policy: RetryPolicy
+        self,
+        downlink: Downlink,
+        writer: EndpointWriter,
+        configurations: Configurations,
+        policy: RetryPolicy,
+        values: ValuesPlane,
     ) -> None:
+        self._values = values
         self._downlink = downlink
         self._writer = writer
         self._configurations = configurations
@@ -71,7 +84,7 @@ class ConfigurationPlane:
         """Serve one request of this plane."""
         if isinstance(request, ConfigGet):
             return self._get(endpoint, request)
-        return self._report(endpoint, AppliedReport.from_json(decode_json(payload)), ticket)
+        return self._report(endpoint, decode_json(payload), ticket)
 
     def on_delivered(self, session: Session, tag: object) -> None:
         """The endpoint has acknowledged a push; now it has some time to say that it applied it."""
@@ -80,6 +93,7 @@ class ConfigurationPlane:
         present = session.principal  # another object than at the time of the push, if the session has been resumed
         endpoint = present if isinstance(present, Endpoint) else tag.endpoint
         ledger = endpoint.ledger
+        endpoint.acked = endpoint.acked or endpoint.sent_now == tag.id
         self._note(endpoint, "delivered", tag.id)
         known = ledger.attempts
         if ledger.assigned == tag.id and ledger.refused != tag.id and not (known is not None and known.held):
@@ -98,6 +112,8 @@ class ConfigurationPlane:
 
     def bring(self, endpoint: Endpoint) -> None:
         """Send the endpoint its configuration if it lacks it, and note in the ledger what it should have."""
+        if endpoint.device:
+            self._values.settle(endpoint)
         target = self._target(endpoint)
         if target is None or endpoint.session is None:
             return
@@ -105,9 +121,9 @@ class ConfigurationPlane:
             self._unservable(endpoint, target, Code.CONFLICT)
             return
         self._assign(endpoint, target)
-        if endpoint.holds == target.id:
+        if _surely_held(endpoint) == target.id:
             self._servable(endpoint)
-            if endpoint.ledger.applied != target.id:
+            if endpoint.ledger.applied != target.id or endpoint.ledger.unsure:
                 self._applied(endpoint, target.id)
         elif endpoint.sent_now != target.id:
             if may_send(endpoint.ledger.attempts, datetime.now(UTC)):
@@ -137,21 +153,32 @@ class ConfigurationPlane:
 
     def _push(self, endpoint: Endpoint, target: Effective) -> None:
         avro = endpoint.fmt == "avro"
-        payload = self._configurations.payload(endpoint.app, target, endpoint.holds, avro=avro)
+        base = _surely_held(endpoint)
+        payload = self._configurations.payload(endpoint.app, target, base, avro=avro)
         if endpoint.max_size is not None and len(payload) > endpoint.max_size:
             reason = f"{len(payload)} bytes; the endpoint takes {endpoint.max_size}"
             self._unservable(endpoint, Unservable(reason, "max"), Code.TOO_LARGE)
             return
         topic = topics.down(endpoint.app, endpoint.ep, "config")
-        endpoint.sent_now = target.id
-        if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id)):
+        endpoint.sent_now, endpoint.sent_base, endpoint.acked = target.id, base, False
+        content = AVRO if avro else JSON
+        if not self._downlink.push(endpoint, topic, payload, tag=Sent(endpoint, target.id), content=content):
             endpoint.sent_now = None
         if endpoint.sent_now is None:  # no subscription takes it, or it was dropped
             return
         endpoint.ledger.sent = target.id
         self._servable(endpoint)
+        if base is None and endpoint.holds is not None:
+            self._lose_track(endpoint)
         known = endpoint.ledger.attempts
         self._note(endpoint, "sent", target.id, **(_behind(endpoint, known) if known is not None else {}))
+
+    def _lose_track(self, endpoint: Endpoint) -> None:
+        """It was sent one thing after another and has not said what became of it: what it applied last tells nothing any more."""
+        endpoint.holds = None
+        if not endpoint.ledger.unsure:
+            endpoint.ledger.unsure = True
+            self._writer.set(endpoint.key, {"config.unsure": True})
 
     def _wait(self, endpoint: Endpoint) -> None:
         """It was refused before: have it sent when the wait is over."""
@@ -192,12 +219,14 @@ class ConfigurationPlane:
         self._downlink.answer(endpoint, request.rid, Code.OK, body)
         return True
 
-    def _report(self, endpoint: Endpoint, report: AppliedReport, ticket: int) -> bool:
+    def _report(self, endpoint: Endpoint, body: Any, ticket: int) -> bool:
+        report = AppliedReport.from_json(body)
         ledger = endpoint.ledger
         if report.id != ledger.assigned:
             reason = f"configuration {report.id} is not the assigned one ({ledger.assigned})"
             raise ContractError(reason, code=Code.CONFLICT, key="id")
-        told = when_durable(endpoint, ticket, _nothing, self._refuser(endpoint))
+        then = self._values.applied(endpoint, body)
+        told = when_durable(endpoint, ticket, then, self._refuser(endpoint))
         if report.code < 300:
             endpoint.holds = report.id
             self._applied(endpoint, report.id, told)
@@ -215,12 +244,16 @@ class ConfigurationPlane:
         }
         if known is not None and known.held:
             fields["config.held"] = None
+        if ledger.unsure:
+            ledger.unsure, fields["config.unsure"] = False, None
         self._writer.set(endpoint.key, fields, told)
         self._observe(endpoint, "applied", number, {})
 
     def _refused(self, endpoint: Endpoint, report: AppliedReport, told: Callable[[bool], None]) -> None:
         ledger = endpoint.ledger
         known, ledger.refused = ledger.attempts, report.id
+        if ledger.sent == report.id:
+            ledger.sent = None  # it holds what it held before
         ledger.attempts = self._policy.refused(known, report.id, datetime.now(UTC))
         more = {"code": report.code, "key": report.key, "reason": report.reason}
         behind = _behind(endpoint, ledger.attempts) | {"next": ledger.attempts.due}
@@ -264,18 +297,20 @@ class ConfigurationPlane:
         return lambda error: self._downlink.refuse(endpoint, self.name, None, error)
 
     def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
-        self._writer.set(endpoint.key, {f"config.{state}": {"id": number, "at": self._writer.moment(), **more}})
+        fields = {f"config.{state}": {"id": number, "at": self._writer.moment(), **more}}
+        self._writer.set(endpoint.key, fields, patient=state in PASSING and "tries" not in more)
         self._observe(endpoint, state, number, {})
 
     def _observe(self, endpoint: Endpoint, state: str, number: str | None, more: Mapping[str, Any]) -> None:
         self._downlink.observe(endpoint.app, endpoint.ep, "config", {"state": state, "id": number, **more})
 
 
+def _surely_held(endpoint: Endpoint) -> str | None:
+    """What the endpoint surely holds: one that was sent something since may hold that, and has not said so yet."""
+    return endpoint.holds if endpoint.ledger.sent in (None, endpoint.holds) else None
+
+
 def _behind(endpoint: Endpoint, attempts: Attempts) -> dict[str, Any]:
     """How often it was sent again, and behind which request of an operator."""
     retry = {"retry": endpoint.retry} if endpoint.retry else {}
     return {"tries": attempts.tries} | retry
-
-
-def _nothing() -> None:
-    """A report that is stored needs no answer but its acknowledgement."""

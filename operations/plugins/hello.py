@@ -39,9 +39,7 @@ class HelloPlane:
         """Take the announcement, answer with the server's time, limits and planes, then send what differs."""
         assert isinstance(request, Hello)
         hello = HelloPayload.from_json(decode_json(payload) if payload else {})
-        as_assumed = hello.config == endpoint.holds and not endpoint.said_hello and hello.fmt == endpoint.fmt
-        if hello.config != endpoint.sent_now and not as_assumed:
-            endpoint.sent_now = None  # what attach sent, before this first word, was based on something else
+        self._compare(endpoint, hello)
         endpoint.said_hello = True
         endpoint.holds = hello.config
         self._learn(endpoint, hello)
@@ -49,6 +47,15 @@ class HelloPlane:
         if not endpoint.limited:
             self._attached.reachable(endpoint)
         return True
+
+    def _compare(self, endpoint: Endpoint, hello: HelloPayload) -> None:
+        """What was sent on this connection is sent again only if it is not underway, or not good for what the endpoint holds."""
+        underway = endpoint.sent_now is not None and not endpoint.acked
+        first = not endpoint.said_hello  # said again, it was lost: at QoS 0 nothing is acknowledged
+        if not (underway and first and endpoint.sent_base in (None, hello.config) and hello.fmt == endpoint.fmt):
+            endpoint.sent_now = None
+        if not underway:
+            endpoint.ledger.sent = None  # the endpoint's word counts
 
     def _learn(self, endpoint: Endpoint, hello: HelloPayload) -> None:
         """Store what the endpoint runs, if that is new; its groups may follow from it."""

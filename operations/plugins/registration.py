@@ -6,17 +6,19 @@ the unused one: an answer that got lost must not lock a device out.
 
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from akela.contract.codes import Code
 from akela.contract.errors import ContractError
 from akela.contract.topics import Register, Up
-from akela.credentials import BEFORE_ALL, STEP
+from akela.credentials import BEFORE_ALL, OTHER_KINDS, STEP
 from operations.downlink import Downlink
 from operations.endpoint_writer import DROP, EndpointWriter
 from operations.identity import digest
 from operations.planes import when_durable
 from operations.principals import Endpoint
+
+FOREIGN: Final = "it came by certificate or JWT: whoever signed that gives it the next one"
 
 
 class RegistrationPlane:
@@ -32,6 +34,10 @@ class RegistrationPlane:
     def handle(self, endpoint: Endpoint, request: Up, payload: bytes, ticket: int) -> bool:
         """Make a credential, store its hash, then show it to the endpoint alone."""
         assert isinstance(request, Register)
+        if (
+            endpoint.via in OTHER_KINDS
+        ):  # it would outlive what the endpoint came with, and the authority's or key's withdrawal
+            raise ContractError(FOREIGN, code=Code.CONFLICT)
         number, secret = secrets.token_hex(4), f"ake_{secrets.token_urlsafe(32)}"
         made = max(datetime.now(UTC), (endpoint.newest or BEFORE_ALL) + STEP)
         fields: dict[str, Any] = {f"issued.{number}": DROP for number in endpoint.spare}

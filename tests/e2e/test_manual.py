@@ -12,6 +12,7 @@ import pytest
 from tests.akela_up import AkelaUp, Lines, started
 
 ROOT = Path(__file__).parents[2]
+LINE_S = 3  # a line on a busy machine
 TIMED_OUT = 27  # what Mosquitto's clients end with after -W
 
 
@@ -25,7 +26,8 @@ def run(lines: list[str], directory: Path, **environment: str) -> dict[str, str]
     """Run lines in one shell; gives what each printed. The page's paths stand for the test's."""
     marked = "\n".join(f"echo '@@@ {number}'\n{line}\necho \"@@@ $?\"" for number, line in enumerate(lines))
     done = subprocess.run(
-        ["bash"], input=marked.replace("akela-data/", f"{directory}/"), capture_output=True, text=True, timeout=90, cwd=ROOT,
+        ["bash"], input=marked.replace("akela-data/", f"{directory}/"), capture_output=True, text=True, cwd=ROOT,
+        timeout=30 + LINE_S * len(lines),
         env=os.environ | environment,
     )  # fmt: skip
     parts = re.findall(r"@@@ (\d+)\n(.*?)@@@ (\d+)\n", done.stdout, re.DOTALL)

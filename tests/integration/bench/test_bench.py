@@ -17,6 +17,7 @@ from bench.measure import ROOT, Scale, measure
 from bench.peers import Akela, Command, Place
 from bench.peers.mosquitto import Mosquitto
 from bench.peers.sink import Sink
+from bench.results import Results
 from bench.running import open_gates, running
 from bench.workloads import WORKLOADS
 
@@ -106,3 +107,15 @@ def test_a_bench_that_is_ended_leaves_no_broker_behind() -> None:
         assert process.wait() == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def test_a_small_fleet_converges_and_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.json"
+    words = ["convergence", "--endpoints", "200", "--rounds", "1", "-w", "abcf", "--json", str(file)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    found = Results.load(file)
+    values = {(row.workload, row.measure): row.cells["akela"].values for row in found.rows if row.cells["akela"].values}
+    assert values["c", "configuration sent"] == [0]
+    assert values["a", "documents written"][0] >= 1
+    assert all(row.cells["mosquitto"].values for row in found.rows if row.workload == "f")

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.akela_up import AkelaUp
 from tests.integration.cli.test_commands import run
+from tests.rest import polled
 
 SCHEMA = {
     "type": "record",
@@ -104,6 +106,41 @@ def test_an_endpoint_s_credential_is_rotated(akela: AkelaUp, app: str) -> None:
     assert akela.value("endpoint", "list", "--app", "grammar", "--revoked")["items"][0]["id"] == "e1"
     akela.akela("endpoint", "restore", "--app", "grammar", "e1")
     assert akela.value("endpoint", "list", "--app", "grammar", "--revoked")["items"] == []
+
+
+def test_a_fleet_s_convergence_is_shown_watched_and_explained(akela: AkelaUp, app: str) -> None:
+    akela.akela("owner", "create", "jo", "--app", "grammar")
+    akela.akela("endpoint", "add", "--app", "grammar", "lagging")
+    akela.akela("endpoint", "update", "--app", "grammar", "lagging", "--owner", "jo")
+    assert akela.value("endpoint", "list", "--app", "grammar", "--owner", "jo")["items"][0]["owner"] == "jo"
+    told = akela.akela("config", "status", "--app", "grammar").stdout
+    assert "lagging" in told
+    assert "unknown" in told
+    assert "lagging: it has never connected" in akela.akela("endpoint", "explain", "--app", "grammar", "lagging").stdout
+    assert akela.value("endpoint", "explain", "--app", "grammar", "lagging")["owner"] == "jo"
+    akela.akela("endpoint", "retry", "--app", "grammar", "lagging")
+    akela.akela("endpoint", "update", "--app", "grammar", "lagging", "--no-owner")
+    nothing = akela.akela("endpoint", "update", "--app", "grammar", "lagging", check=False)
+    assert (nothing.returncode, "nothing to change" in nothing.stderr) == (2, True)
+    with ThreadPoolExecutor(1) as watching:
+        watched = watching.submit(akela.value, "config", "status", "--app", "grammar", "--watch")
+        for row in akela.value("endpoint", "list", "--app", "grammar")["items"]:
+            akela.akela("endpoint", "delete", "--app", "grammar", row["id"], "--yes")
+        assert (watched.result()["endpoints"], watched.result()["percent"]) == (0, 100.0)
+
+
+def test_a_filter_is_tried_before_it_is_a_group(akela: AkelaUp, app: str) -> None:
+    akela.akela("endpoint", "add", "--app", "grammar", "f-1")
+    told = akela.akela("group", "preview", "--app", "grammar", 'ep == "f-1" || profile.x == 1').stdout
+    assert "matches 1 of " in told
+    assert "  f-1" in told
+    akela.akela("group", "create", "tried", "--app", "grammar", "--weight", "77", "--filter", "profile.x == 1")
+    assert polled(
+        lambda: akela.value("group", "status", "tried", "--app", "grammar"),
+        lambda found: bool(found["state"] == "done"),
+    )["errors"]
+    assert "there is no 'x'" in akela.akela("group", "errors", "tried", "--app", "grammar").stdout
+    akela.akela("group", "delete", "tried", "--app", "grammar", "--yes")
 
 
 def test_an_application_is_exported_and_imported(akela: AkelaUp, app: str, tmp_path: Path) -> None:

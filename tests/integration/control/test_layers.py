@@ -44,7 +44,7 @@ def test_k25_a_draft_is_activated_once_and_the_old_version_is_superseded(api: ht
     assert {row["version"]: row["state"] for row in rows(api, f"{layer}/versions")} == {1: "superseded", 2: "active"}
     assert "active already" in problem(api.post(f"{path}/activate", headers=match(api, path)), 409)["detail"]
     assert made(api.get(layer), 200) | {"changed": 0, "rev": 0} == {
-        "id": "all:-", "scope": "all", "target": "-", "data": {"n": 3}, "active": 2, "draft": None,
+        "id": "all:-", "scope": "all", "target": "-", "data": {"n": 3}, "active": 2, "draft": None, "leases": [],
         "by": api.get("/me").json()["user"], "changed": 0, "rev": 0,
     }  # fmt: skip
 

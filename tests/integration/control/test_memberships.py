@@ -96,11 +96,11 @@ def test_a_filter_that_fails_is_listed_with_its_reason(api: httpx.Client, root: 
 
 
 def test_a_preview_tells_what_a_filter_would_match(api: httpx.Client, root: str) -> None:
-    answer = made(api.post(f"{root}/groups/preview", json={"filter": 'ep > "n-7" || server.site == "x"'}), 200)
+    answer = made(api.post(f"{root}/group-preview", json={"filter": 'ep > "n-7" || server.site == "x"'}), 200)
     assert answer == {
         "matched": 2, "looked_at": 10, "total": 10, "sampled": False, "examples": ["n-8", "n-9"],
         "errors": [{"reason": "there is no 'site'", "endpoints": 8, "example": "n-0"}],
     }  # fmt: skip
     assert made(api.get(f"{root}/groups"), 200)["items"][1:] == []
     for text in ("(", "nobody == 1", ""):
-        problem(api.post(f"{root}/groups/preview", json={"filter": text}), 422)
+        problem(api.post(f"{root}/group-preview", json={"filter": text}), 422)

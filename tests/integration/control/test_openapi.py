@@ -84,7 +84,8 @@ def test_every_operation_is_described(akela: AkelaUp) -> None:
         assert any(p["name"] == "Idempotency-Key" for p in value.get("parameters", ())) == creates
         writes = operation.method in ("PUT", "PATCH", "DELETE") and operation.path != "/me/password"
         assert operation.matched == (
-            writes or operation.path.rpartition("/")[2] in ("activate", "deactivate", "revoke", "restore", "retry")
+            writes
+            or operation.path.rpartition("/")[2] in ("activate", "deactivate", "revoke", "restore", "retry", "leases")
         )
         if operation.method == "PATCH":
             assert list(value["requestBody"]["content"]) == ["application/merge-patch+json"]

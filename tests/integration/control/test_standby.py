@@ -120,6 +120,25 @@ def test_k73_the_second_is_active_when_the_first_is_closed(cluster: Cluster, cli
     assert cluster.active(client) is second  # who comes later waits
 
 
+def test_a_group_changed_just_before_the_active_dies_reaches_the_stored_endpoints(
+    cluster: Cluster, client: AkelaClient
+) -> None:
+    app = client.create("/applications", {"name": "groups"})["id"]
+    root = f"/applications/{app}"
+    client.post(f"{root}/endpoint-batches", {"items": [{"id": f"e{n}"} for n in range(1000)]})
+    active = cluster.active(client)
+    standby = other(cluster, active)
+    client.create(f"{root}/groups", {"name": "low", "weight": 1, "filter": 'ep < "e5"'})
+    active.kill()
+    try:
+        through = AkelaClient(cluster.api(standby), headers(client)["Authorization"].removeprefix("Bearer "))
+        until(lambda: through.get(f"{root}/groups/low/evaluation")["state"] == "done", standby.said)
+        assert through.get(f"{root}/groups/low/evaluation")["matched"] == 1 + 4 * 111
+        assert len(list(through.every(f"{root}/endpoints", group="low"))) == 1 + 4 * 111
+    finally:
+        active.start()
+
+
 def test_k74_an_operations_server_comes_changes_and_goes_in_what_control_shows(
     cluster: Cluster, client: AkelaClient
 ) -> None:

@@ -19,8 +19,10 @@ from control.secrets import digest
 from operations import changes
 from operations.server import OperationsServer
 from operations.settings import OperationsSettings
+from tests import mqtt
 from tests.akela_up import Subscriber
 from tests.database import Database
+from tests.mqtt import Wire
 from tests.ports import free_offset
 
 APP, CLAIM, TOKEN = "fleet222", "akc_claim", "akt_0a_text"
@@ -231,3 +233,18 @@ async def test_a_server_behind_the_cut_starts_over(log: ChangeLog, servers: list
     following = await asyncio.to_thread(configure, log, 10)
     await server.event(following)
     await until(lambda: server.position == following)
+
+
+async def test_an_operator_is_sent_away_when_its_api_token_expires(log: ChangeLog, tmp_path: Path) -> None:
+    token = model.find("token", "0a")
+    assert token is not None
+    async with serving(tmp_path / "data", 0, free_offset((1883, 8083, 9101))) as server:
+        expires = datetime.now(UTC) + timedelta(seconds=2)
+        await asyncio.to_thread(write, log, "token", {**token, "expires": expires})
+        port = server.settings.listen_mqtt
+        wire = await Wire.connected(port, mqtt.connect("dashboard", username="op", password=TOKEN))
+        await wire.closed()
+        assert datetime.now(UTC) >= expires - timedelta(milliseconds=1)  # as exact as the database keeps times
+        again = await Wire.open(port)
+        again.send(mqtt.connect("dashboard", username="op", password=TOKEN))
+        assert (await again.packet()).body[1] == 5

@@ -173,3 +173,44 @@ async def test_a_returning_endpoint_is_told_what_differs_and_nothing_else__k28_k
     again = await a.back()
     assert await again.config() == {"n": 2, "other": 0}
     assert again.id != a.id
+
+
+async def test_a_change_that_is_taken_back_before_the_endpoint_reported_it(fleet: Fleet) -> None:
+    a = await fleet.device("a")
+    fleet.layer("endpoint/a", n=1)
+    assert (await a.message())[0] == "config"  # applied, and not said
+    fleet.api.delete(f"{fleet.path}/configurations/endpoint/a")
+    assert await a.config() == {"n": 0, "other": 0}
+    fleet.layer("endpoint/a", n=1)
+    topic, payload = await a.message()
+    refused = {"id": json.loads(payload)["id"], "code": 422}
+    await a.publish("config/applied", refused)
+    fleet.api.delete(f"{fleet.path}/configurations/endpoint/a")
+    while (await a.asked("config/get"))["id"] != a.id:  # it still holds what it held before: nothing is sent
+        assert topic == "config"
+
+
+async def test_an_endpoint_that_was_lost_between_two_configurations_is_sent_what_it_should_have(fleet: Fleet) -> None:
+    a = await fleet.device("a")
+    fleet.layer("endpoint/a", n=1)
+    assert (await a.message())[0] == "config"  # applied, and not said
+    fleet.api.delete(f"{fleet.path}/configurations/endpoint/a")
+    assert (await a.message())[0] == "config"  # lost
+    again = await a.back()
+    assert await again.config() == {"n": 0, "other": 0}
+    await (await again.back()).undisturbed()
+
+
+async def test_a_delta_is_against_what_the_endpoint_surely_holds(fleet: Fleet) -> None:
+    a = await fleet.device("a")
+    fleet.layer("all/-", n=0, other=1)
+    _, first = await a.message()  # and does not say that it applied it
+    fleet.layer("all/-", n=0, other=2)
+    _, second = await a.message()
+    assert json.loads(second)["full"] == {"n": 0, "other": 2}
+    again = await a.back()  # by the ledger it holds the oldest of three
+    _, third = await again.message()
+    assert json.loads(third)["full"] == {"n": 0, "other": 2}
+    await again.publish("hello", {"config": json.loads(first)["id"]})
+    _, fourth = await again.message()
+    assert json.loads(fourth)["base"] == json.loads(first)["id"]

@@ -9,8 +9,10 @@ import pytest
 from akela.contract import avro
 from akela.contract.canonical import config_id
 from akela.contract.envelope import AvroPush
+from tests import mqtt5
 from tests.akela_up import AkelaUp, Subscriber
 from tests.fleet import CONFIG, PROFILE, Device, Fleet
+from tests.mqtt5 import Wire5
 
 WIDER: dict[str, Any] = {**CONFIG, "fields": [*CONFIG["fields"], {"name": "extra", "type": "int", "default": 5}]}
 OTHER: dict[str, Any] = {**CONFIG, "fields": [{"name": "n", "type": "string", "default": "text"}]}
@@ -161,3 +163,29 @@ async def test_nobody_reports_for_somebody_else(fleet: Fleet) -> None:
     topic, payload = await a.message()
     assert (topic, json.loads(payload)["plane"]) == ("err/403", "publish")
     assert fleet.stored("b")["config"]["state"] == "applied"
+
+
+async def test_an_mqtt_5_client_is_told_what_the_payload_is(fleet: Fleet) -> None:
+    wire = await Wire5.joined(fleet.port, "a", username=fleet.app, password=fleet.claim)
+    assert await wire.subscribed(("a1/me/d/#", 1)) == [1]
+    first = await wire.heard()
+    assert (first.said["content_type"], json.loads(first.payload)["full"]["n"]) == ("application/json", 0)
+    wire.send(mqtt5.publish("a1/me/u/hello", b'{"fmt": "avro"}', qos=0))
+    second = await wire.heard()
+    assert second.said["content_type"] == "application/avro"
+    assert AvroPush.from_bytes(second.payload).id == json.loads(first.payload)["id"]
+
+
+async def test_a_configuration_that_is_larger_than_an_mqtt_5_client_takes(akela: AkelaUp, fleet: Fleet) -> None:
+    with watching(akela, fleet, "a", "config") as states:
+        login = {"username": fleet.app, "password": fleet.claim}
+        wire = await Wire5.joined(fleet.port, "a", **login, maximum_packet_size=40)
+        assert await wire.subscribed(("a1/me/d/#", 1)) == [1]
+        assert states.json("a1/")["state"] == "assigned"
+        state = states.json("a1/")
+        assert (state["state"], state["reason"]) == ("unservable", "dropped: larger than the client takes")
+        wire.drop()
+        wire = await Wire5.joined(fleet.port, "a", **login)
+        assert await wire.subscribed(("a1/me/d/#", 1)) == [1]
+        assert json.loads((await wire.heard()).payload)["full"] == {"n": 0, "other": 0}
+        assert next(state for state in iter(lambda: states.json("a1/")["state"], "") if state != "assigned") == "sent"

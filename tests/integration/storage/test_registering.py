@@ -1,54 +1,45 @@
 """Endpoints that register for the first time: quotas of claim secrets over several servers, and endpoints that were deleted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from akela.contract.topics import endpoint_id
+from akela.credentials import Standing
 from akela.documents import model
 from akela.documents.changelog import ChangeLog, Draft
 from akela.documents.model import ClaimCount
 from akela.documents.store import OperationsStore
+from control import credentials
 from operations.catalog import Application
-from operations.identity import Admitted, admit_endpoint, digest
+from operations.endpoint_writer import DROP, EndpointWriter
+from operations.identity import Admitted, admit_endpoint, denied, digest
 from operations.registering import DEPARTED, OVER_QUOTA, Newcomer, Registrar
-from tests.database import Database
 
 APP, CLAIM = "fleet222", b"akc_claim"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "data") as started:
-        model.connect(started.uri, "akela")
-        try:
-            model.ensure_indexes()
-            yield started
-        finally:
-            model.disconnect()
-
-
-@pytest.fixture
-async def stores(database: Database) -> AsyncIterator[list[OperationsStore]]:
+async def stores(uri: str, name: str, store: OperationsStore) -> AsyncIterator[list[OperationsStore]]:
     """Those of two servers."""
-    made = [OperationsStore(), OperationsStore()]
-    for store in made:
-        store.connect(database.uri, "akela")
-    yield made
-    for store in made:
-        await store.close()
+    second = OperationsStore()
+    second.connect(uri, name)
+    yield [store, second]
+    await second.close()
+
+
+def application(quota: int | None = None) -> Application:
+    quotas = {} if quota is None else {"c1": quota}
+    return Application(APP, "t", "open", {"c1": digest(CLAIM)}, "values", claim_quotas=quotas)
 
 
 def newcomer(ep: str, quota: int | None = None) -> Newcomer:
-    quotas = {} if quota is None else {"c1": quota}
-    application = Application(APP, "t", "open", {"c1": digest(CLAIM)}, "values", claim_quotas=quotas)
-    verdict = admit_endpoint(application, endpoint_id(ep), CLAIM, None, NOW)
+    verdict = admit_endpoint(application(quota), endpoint_id(ep), CLAIM, None, NOW)
     assert isinstance(verdict, Admitted)
-    return Newcomer.of(application, verdict)
+    return Newcomer.of(application(quota), verdict)
 
 
 async def registered(registrar: Registrar, ep: str, quota: int | None = None) -> str | None:
@@ -144,3 +135,43 @@ async def test_a_bulk_change_readmits(stores: list[OperationsStore]) -> None:
     changes.write(Draft("endpoint", "many", APP, {"rows": rows}, None, "admin", "test", "t", APP))
     assert names() == ["e1"]
     assert model.find("departure", f"{APP}/e1") is None
+
+
+async def test_a_late_note_of_a_use_brings_no_retired_credential_back(stores: list[OperationsStore]) -> None:
+    """Operations write fields of their own: what Control takes away at the same moment stays taken away."""
+    writer, changes = EndpointWriter(stores[0], "s"), log()
+    issued = {"kind": "token", "hash": digest(b"ake_a"), "created": NOW}
+    await stores[0].register_endpoints([{**newcomer("e1").document, "issued": {"a1": issued}}])
+    stored = model.find("endpoint", f"{APP}/e1")
+    assert stored is not None
+    own = {name: stored[name] for name in ("_id", "app", "ep", "tenant", "registered_at", "how", "format")}
+    writer.note(f"{APP}/e1", {"used.a1": NOW})  # the device has just come with it
+    retired = credentials.without(stored, "a1")
+    changes.write(Draft("endpoint", "put", f"{APP}/e1", own | retired, 0, "admin", "test", "t", APP))
+    writer.note(f"{APP}/e1", {"issued.a1": issued})  # and this server is still writing that it issued it
+    await writer.close(5)
+    after = model.find("endpoint", f"{APP}/e1")
+    assert after is not None
+    assert set(after["used"]) == set(after["issued"]) == {"a1"}
+    assert Standing.of(after).valid == ()
+    assert admit_endpoint(application(), endpoint_id("e1"), b"ake_a", after, NOW) == denied("wrong password")
+
+
+async def test_writing_behind_makes_no_endpoint_that_is_not_there(stores: list[OperationsStore]) -> None:
+    writer, changes = EndpointWriter(stores[0], "s"), log()
+    assert await registered(Registrar(stores[0]), "e1") is None
+    changes.write(draft("delete", "e1", 0))
+    writer.note(f"{APP}/e1", {"profile": {"n": 1}})
+    writer.present(f"{APP}/e1", NOW, "s", "1")
+    writer.set(f"{APP}/e2", {"profile": {"n": 1}})
+    await writer.close(5)
+    assert names() == []
+
+
+async def test_fields_of_a_map_are_taken_away_one_by_one(stores: list[OperationsStore]) -> None:
+    writer = EndpointWriter(stores[0], "s")
+    await stores[0].register_endpoints([{**newcomer(ep).document, "used": {"a": 1, "b": 2}} for ep in ("e1", "e2")])
+    for ep in ("e1", "e2"):
+        writer.note(f"{APP}/{ep}", {"used.a": DROP, "used.c": 3})
+    await writer.close(5)
+    assert [document["used"] for document in model.query("endpoint", {"app": APP}, sort="ep")] == [{"b": 2, "c": 3}] * 2

@@ -56,7 +56,26 @@ def test_it_finds_what_the_rule_finds(steps: list[tuple[int, str, int, bool]], t
             if takes(topic_filter, topic):
                 wanted[sessions[number]] = max(wanted.get(sessions[number], 0), subscription.qos)
         assert {session: qos for session, qos, _, _ in router.match(topic).sessions} == wanted
+        parts = topic.split("/")
+        if wanted:
+            assert all(router.may_match(*parts[:count]) for count in range(len(parts) + 1))
     for subscription in standing.values():
         router.remove(subscription)
     assert router.count == 0
     assert router._root.empty
+
+
+def test_what_nobody_can_subscribe_to_is_told_without_a_match() -> None:
+    router = Router()
+    session = Session(ENGINE, "", "c", None)
+    for topic_filter in ("a1/app/e/d/#", "a1/app/f/d/+"):
+        router.add(Subscription(session, topic_filter, tuple(topic_filter.split("/")), 0, None, topic_filter))
+    assert router.may_match("a1", "app", "e", "d")
+    assert not router.may_match("a1", "app", "e", "o")
+    watching = Subscription(session, "a1/+/+/o/#", ("a1", "+", "+", "o", "#"), 0, None, "a1/+/+/o/#")
+    router.add(watching)
+    assert router.may_match("a1", "app", "e", "o")
+    router.remove(watching)
+    shared = Subscription(session, "$share/g/a1/#", ("a1", "#"), 0, None, "$share/g/a1/#", group="g")
+    router.add(shared)
+    assert router.may_match("a1", "app", "e", "o")

@@ -1,5 +1,6 @@
 """Effective configurations in Avro, and in another version of their schema."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,7 @@ def test_the_envelope_comes_back_and_is_what_topics_md_says() -> None:
     push = AvroPush("0123456789abcdef", 2**40, bytes(range(256)))
     assert AvroPush.from_bytes(push.to_bytes()) == push
     assert parse_schema(SCHEMA).fingerprint == FINGERPRINT
+    assert f"`{FINGERPRINT:016x}`" in Path("topics.md").read_text()
     with pytest.raises(PayloadError):
         AvroPush.from_bytes(b"\xc3\x01" + bytes(8))
     with pytest.raises(PayloadError):

@@ -22,6 +22,8 @@ REQUESTS = [
     ("profile/patch", topics.Profile(patch=True)),
     ("config/get/r1", topics.ConfigGet("r1")),
     ("config/applied", topics.ConfigApplied()),
+    ("config/report", topics.ConfigReport()),
+    ("config/report/r1", topics.ConfigReport("r1")),
     ("notify/sub/r1", topics.NotifySubscribe("r1")),
     ("notify/unsub/r1", topics.NotifyUnsubscribe("r1")),
     ("notify/list/r1", topics.NotifyList("r1")),

@@ -1,6 +1,7 @@
 """The endpoint's side of the contract, without a socket: what it says, and what it makes of what it hears, right or wrong."""
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -129,3 +130,24 @@ def test_no_json_breaks_it(leaf: str, value: Any) -> None:
     session = EndpointSession(EndpointState(), profile={"a": 1}, register=True)
     session.connected()
     assert isinstance(session.received(f"a1/me/d/{leaf}", json.dumps(value).encode()), list)
+
+
+def test_it_reports_what_the_device_set() -> None:
+    session = holding(CONFIG)
+    assert said(session.report({"interval": 5})) == ("a1/me/u/config/report/r1", {"values": {"interval": 5}})
+    moment = datetime(2030, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+    for until, shown in ((60, 60), (moment, "2030-01-01T00:00:00+00:00")):
+        assert said(session.report({"net": {"retry": None}}, until))[1] == {
+            "values": {"net": {"retry": None}},
+            "until": shown,
+        }
+    (answer,) = session.received("a1/me/d/re/r1/403", b'{"rejected": ["/interval"]}')
+    assert answer == Answered("r1", 403, {"rejected": ["/interval"]})
+
+
+def test_it_says_with_what_is_applied_what_the_device_set_otherwise() -> None:
+    session = holding(CONFIG)
+    (step,) = session.applied("c1", CONFIG, {"interval": 5})
+    assert said(step) == ("a1/me/u/config/applied", {"id": "c1", "code": 200, "values": {"interval": 5}})
+    (step,) = session.applied("c1", CONFIG, {})
+    assert said(step)[1] == {"id": "c1", "code": 200}

@@ -11,7 +11,10 @@ APP: Final = "fleet222"
 SCHEMA: Final[Mapping[str, Any]] = {
     "type": "record",
     "name": "C",
-    "fields": [{"name": "n", "type": "int", "default": 0}, {"name": "s", "type": "string", "optional": True}],
+    "fields": [
+        {"name": "n", "type": "int", "default": 0, "akela.authority": "device"},
+        {"name": "s", "type": "string", "optional": True},
+    ],
 }
 
 

@@ -1,10 +1,13 @@
 """One computation and one encoding for all endpoints that have the same layers; versions, weights, deltas."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from akela.contract.authority import NOTHING, DeviceState
+from akela.contract.device_values import made
 from akela.contract.envelope import AvroPush
 from operations.catalog import Catalog
 from operations.cohorts import Cohorts
@@ -60,9 +63,11 @@ def test_layers_stand_in_the_order_of_weights() -> None:
         layer("endpoint:e", n=5),
     ]
     world = World(catalog(*layers, groups=(RED, LARGE)))
-    one = endpoint("e", "large", "red", owner="jo", device={"n": 6}, device_id="d")
+    one = endpoint(
+        "e", "large", "red", owner="jo", device=DeviceState((made("/n", 6, datetime.now(UTC), None, 5),)), device_id="d"
+    )
     assert world.effective(one).value["n"] == 6
-    one.device = one.device_id = None
+    one.device, one.device_id = NOTHING, None
     for expected in (5, 4):
         assert world.effective(one).value["n"] == expected
         world.catalog.delete_configuration(APP, "endpoint:e" if expected == 5 else "owner:jo")

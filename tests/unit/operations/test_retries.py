@@ -69,6 +69,8 @@ def test_what_is_stored_is_known_again() -> None:
     assert known.attempts == Attempts("x", "silent", 2)
     config["refused"] = {**at, "code": 422, "tries": 2, "next": later(120)}
     assert Ledger.of(config).attempts == Attempts("x", "refused", 2, due=later(120))
+    assert Ledger.of(config).sent is None  # it does not hold what it refused
+    assert (Ledger.of(config).held, Ledger.of({**config, "unsure": True}).held) == ("w", None)
     config["held"] = {**at, "tries": 5, "cause": "refused"}
     assert Ledger.of(config).attempts == Attempts("x", "refused", 5, held=True)
     assert Ledger.of({**config, "unservable": {**at, "reason": "too large"}}).unservable == "too large"
