@@ -11,6 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from akela.coordination import Member
+from control.presence import server_of
+
 Entry = Mapping[str, Any]  # of the ledger: `id`, `at`, more by its state
 LEDGER: Final = ("assigned", "sent", "delivered", "applied", "refused", "held", "unservable")
 
@@ -47,19 +50,18 @@ class Facts:
 
 
 def facts_of(
-    endpoint: Mapping[str, Any], target: str | None, unservable: str | None, servers: Mapping[str, Any]
+    endpoint: Mapping[str, Any], target: str | None, unservable: str | None, servers: Mapping[str, Member]
 ) -> Facts:
     """From a stored endpoint. `servers`: the Operations servers that are there; presence on another one counts for nothing."""
     presence = endpoint.get("presence") or {}
     ledger = {state: entry for state, entry in (endpoint.get("config") or {}).items() if state in LEDGER and entry}
-    server = presence.get("server")
     return Facts(
         target,
         ledger,
         unservable,
         bool(endpoint.get("revoked")),
         presence.get("at"),
-        server if server in servers else None,
+        server_of(endpoint, servers),
     )
 
 

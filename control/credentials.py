@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from akela.coordination import Member
 from akela.credentials import MAX_VALID, Credential, Standing, with_retired
 from akela.documents.model import Content
 from control.core import now
@@ -36,17 +35,6 @@ def without(document: Content, number: str) -> Content:
 def shown(document: Content) -> list[Content]:
     """An endpoint's credentials, without their text: those that are good."""
     return [_shown(credential) for credential in Standing.of(document).valid]
-
-
-def server_shown(document: Content, members: Mapping[str, Member]) -> str | None:
-    """Where an endpoint is attached: by its stored presence, unless that server is gone or was started since."""
-    presence = document.get("presence") or {}
-    member = members.get(presence.get("server") or "")
-    if member is None:
-        return None
-    started = member.payload.get("started")
-    gone = started is not None and presence["at"] < datetime.fromisoformat(started)
-    return None if gone else member.id
 
 
 def _counting(document: Content, standing: Standing) -> list[Mapping[str, Any]]:

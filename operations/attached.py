@@ -53,6 +53,10 @@ class Attached:
     def __len__(self) -> int:
         return sum(len(endpoints) for endpoints in self._by_app.values())
 
+    def heard_of(self, generation: str) -> None:
+        """Another server has given this generation to a connection."""
+        self._generations.heard(generation)
+
     def reachable(self, endpoint: Endpoint) -> None:
         """Let every attending plane send what the endpoint lacks."""
         for plane in self._attending:
@@ -69,7 +73,12 @@ class Attached:
         endpoint.session = session
         endpoint.attached_at = self._generations.moment()
         self._by_app.setdefault(endpoint.app, {})[endpoint.ep] = endpoint
-        about = {"server": self._server, "via": endpoint.via, "session": session_present}
+        about = {
+            "server": self._server,
+            "via": endpoint.via,
+            "session": session_present,
+            "generation": endpoint.generation,
+        }
         self._downlink.observe(endpoint.app, endpoint.ep, "attached", about)
         self._present(endpoint, endpoint.attached_at, self._server)
         for plane in self._attending:
@@ -89,7 +98,9 @@ class Attached:
         if known.get(endpoint.ep) is not endpoint:
             return  # taken over: the newer connection is attached, nothing has left
         del known[endpoint.ep]
-        about = {"cause": cause.name.lower()}
+        about = {"cause": cause.name.lower(), "generation": endpoint.generation}
+        if endpoint.moved_to is not None:
+            about |= {"cause": "elsewhere", "server": endpoint.moved_to}
         if endpoint.ending is not None:
             about["reason"] = endpoint.ending
         self._downlink.observe(endpoint.app, endpoint.ep, "detached", about)
@@ -97,8 +108,7 @@ class Attached:
 
     def _present(self, endpoint: Endpoint, at: datetime, server: str | None) -> None:
         """Write presence behind; where a newer connection's is stored, on whichever server, it changes nothing."""
-        presence = {"at": at, "server": server, "generation": endpoint.generation}
-        self._writer.set(endpoint.key, {"presence": presence}, generation=endpoint.generation)
+        self._writer.present(endpoint.key, at, server, endpoint.generation)
 
     def on_subscribed(self, session: Session, topic_filter: str, qos: int) -> None:
         """A subscription was granted: the endpoint may have become reachable."""

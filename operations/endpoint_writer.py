@@ -3,6 +3,11 @@
 A field set twice before it is written goes out once, with the newer value. Whoever must not acknowledge before the fact
 passes `on_written`. What the endpoint's next attach does not need is set with patience: it waits up to `PATIENCE_S` for another write
 of the same endpoint, so that assigned, sent, delivered and applied are as a rule one write in place of two.
+
+A write may be late: the database was slow, and the endpoint is attached to another server by then. So presence is written where no newer
+connection's is stored, and what a connection brought only where the stored presence is (still) of this server; otherwise nothing is
+changed. One server's writes of an endpoint keep their order, so this server's name is enough of a condition, and endpoints with equal
+values share a statement whichever generations they are of (docs/decisions/0054).
 """
 
 import asyncio
@@ -16,10 +21,6 @@ from akela.documents.store import EndpointUpdate, StoreError
 from operations.batching import GroupCommit
 
 log = logging.getLogger(__name__)
-
-Update = tuple[
-    str, Mapping[str, Any], str | None
-]  # stored endpoint's id, fields to set (dotted names allowed), generation
 
 
 class Drop:
@@ -42,15 +43,18 @@ class EndpointStore(Protocol):
 
 
 class EndpointWriter:
-    """Write-behind of stored endpoints' fields."""
+    """Write-behind of stored endpoints' fields. `server`: this server's id, by which stored presence is known to be its own."""
 
-    def __init__(self, store: EndpointStore) -> None:
+    def __init__(self, store: EndpointStore, server: str) -> None:
         self._store = store
+        self._server = server
         self._tick = -1
         self._moment = datetime.now(UTC)
-        self._patient: dict[str, list[Update]] = {}  # stored endpoint's id -> what is set with patience, in its order
+        self._patient: dict[
+            str, list[EndpointUpdate]
+        ] = {}  # stored endpoint's id -> what is set with patience, in its order
         self._timer: asyncio.TimerHandle | None = None
-        self._commit: GroupCommit[Update] = GroupCommit(
+        self._commit: GroupCommit[EndpointUpdate] = GroupCommit(
             "endpoints", self._write, retriable=StoreError, max_batch=MAX_BATCH
         )
         self.calls = self.statements = self.written = 0  # of the database, in them, and endpoints in those
@@ -78,22 +82,34 @@ class EndpointWriter:
         fields: Mapping[str, Any],
         on_written: Callable[[bool], None] | None = None,
         *,
-        generation: str | None = None,
         patient: bool = False,
     ) -> None:
-        """Set `fields` of endpoint `key`, or take away what is `DROP`; `on_written(True)` is called once that is durable.
+        """Set `fields` of the attached endpoint `key`, or take away what is `DROP`; `on_written(True)` is called once that is durable.
 
-        With a `generation` nothing is changed where the endpoint's stored presence is of a newer one. `patient`: neither a caller nor the
-        next attach of the endpoint waits for it.
+        Nothing is changed, and `on_written(True)` called nevertheless, where the endpoint has attached to another server since: whoever
+        waits here has lost its connection, or is about to. `patient`: neither a caller nor the next attach of the endpoint waits for it.
         """
-        if patient:
-            self._patient.setdefault(key, []).append((key, fields, generation))
-            if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._wait_no_more)
+        update = EndpointUpdate(key, fields, by=self._server)
+        if not patient:
+            self._add(update, on_written)
             return
-        for update in self._patient.pop(key, ()):
-            self._commit.add(update)
-        self._commit.add((key, fields, generation), on_written)
+        self._patient.setdefault(key, []).append(update)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._wait_no_more)
+
+    def note(self, key: str, fields: Mapping[str, Any]) -> None:
+        """Set `fields` of endpoint `key`, or take away what is `DROP`, wherever it is attached: facts that stay true."""
+        self._add(EndpointUpdate(key, fields))
+
+    def present(self, key: str, at: datetime, server: str | None, generation: str) -> None:
+        """Set the presence of endpoint `key`: attached to `server`, or to none any more (None), by the connection `generation`."""
+        presence = {"at": at, "server": server, "generation": generation, "by": self._server}
+        self._add(EndpointUpdate(key, {"presence": presence}, newest=generation))
+
+    def _add(self, update: EndpointUpdate, on_written: Callable[[bool], None] | None = None) -> None:
+        for earlier in self._patient.pop(update.key, ()):
+            self._commit.add(earlier)
+        self._commit.add(update, on_written)
 
     def _wait_no_more(self) -> None:
         if self._timer is not None:
@@ -110,27 +126,40 @@ class EndpointWriter:
         if left:
             log.error("endpoints' fields left unwritten", extra={"updates": left})
 
-    async def _write(self, batch: Sequence[Update]) -> None:
-        always: dict[str, dict[str, Any]] = {}
-        conditional: dict[str, tuple[str, dict[str, Any]]] = {}
-        for key, fields, generation in batch:
-            if generation is None:
-                always.setdefault(key, {}).update(fields)
-                continue
-            before = conditional.get(key)
-            if before is None or before[0] < generation:
-                conditional[key] = (generation, dict(fields))
-            elif before[0] == generation:
-                before[1].update(fields)
-        updates = [_update(key, fields, None) for key, fields in always.items()]
-        updates += [_update(key, fields, generation) for key, (generation, fields) in conditional.items()]
-        self.statements += await self._store.write_endpoints(updates)
+    async def _write(self, batch: Sequence[EndpointUpdate]) -> None:
+        updates = coalesced(batch)
+        self.statements += await self._store.write_endpoints([_with_removals(update) for update in updates])
         self.calls += 1
         self.written += len(updates)
 
 
-def _update(key: str, fields: Mapping[str, Any], generation: str | None) -> EndpointUpdate:
-    gone = tuple(name for name, value in fields.items() if value is DROP)
-    if gone:
-        fields = {name: value for name, value in fields.items() if value is not DROP}
-    return EndpointUpdate(key, fields, gone, generation)
+def coalesced(batch: Sequence[EndpointUpdate]) -> list[EndpointUpdate]:
+    """As few updates as keep each endpoint's order: its neighbours under the same condition become one, and all endpoints' first come
+    first, so that those with equal values stand together. Of several presences the newest generation's counts."""
+    steps: list[dict[str, EndpointUpdate]] = []
+    newest: dict[str, int] = {}  # endpoint -> the last step that it has a part in
+    for update in batch:
+        step = newest.get(update.key, -1)
+        known = steps[step][update.key] if step >= 0 else None
+        if known is not None and known.by == update.by and (known.newest is None) == (update.newest is None):
+            steps[step][update.key] = _both(known, update)
+            continue
+        newest[update.key] = step + 1
+        if step + 1 == len(steps):
+            steps.append({})
+        steps[step + 1][update.key] = update
+    return [update for step in steps for update in step.values()]
+
+
+def _both(earlier: EndpointUpdate, later: EndpointUpdate) -> EndpointUpdate:
+    if earlier.newest is not None and later.newest is not None and later.newest < earlier.newest:
+        return earlier
+    return later._replace(fields={**earlier.fields, **later.fields})
+
+
+def _with_removals(update: EndpointUpdate) -> EndpointUpdate:
+    gone = tuple(name for name, value in update.fields.items() if value is DROP)
+    if not gone:
+        return update
+    fields = {name: value for name, value in update.fields.items() if value is not DROP}
+    return update._replace(fields=fields, unset=gone)

@@ -156,14 +156,10 @@ class Gate:
                 until = admitted.shown.not_after.isoformat(timespec="seconds")
                 fields |= {"certificate": admitted.shown.stored(), "certificate_key": f"{until}/{endpoint.ep}"}
         if fields:
-            self._writer.set(endpoint.key, fields, _noted)  # at once: until it is written, an older credential is good
+            self._writer.note(endpoint.key, fields)  # at once: until it is written, an older credential is good
 
     async def _read_endpoints(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_endpoints(keys)}
 
     async def _read_tokens(self, keys: Sequence[str]) -> Mapping[str, Document]:
         return {document["_id"]: document for document in await self._store.find_tokens(keys)}
-
-
-def _noted(durable: bool) -> None:
-    """Nothing follows from a note that is stored."""

@@ -1,4 +1,4 @@
-"""Which of two connections of one endpoint is the newer one, on whichever servers they are: a hybrid logical clock.
+"""Which of two connections of one endpoint is the newer one, on whichever servers they are: a hybrid logical clock. Pure.
 
 A generation is text that sorts: the clock's milliseconds and a counter in 16 hex digits, then the server, which breaks ties. It is greater
 than the one that the endpoint's stored presence had when the connection was made, so no server's clock that is behind makes a new
@@ -16,7 +16,7 @@ COUNTER_BITS: Final = 16
 
 
 class Generations:
-    """Those that one server gives."""
+    """Those that one server gives. `clock`: seconds since the epoch."""
 
     def __init__(self, server: str, clock: Callable[[], float] = time.time) -> None:
         self._server = server
@@ -24,10 +24,14 @@ class Generations:
         self._last = 0
 
     def next(self, after: str) -> str:
-        """A generation that is newer than `after` (empty: than none)."""
+        """A generation that is newer than `after` (empty: than none), and not older than any that this server gave or heard of."""
         now = self._tick_ms() << COUNTER_BITS
         self._last = max(self._last, now, number_of(after) + 1)
         return f"{self._last:0{DIGITS}x}-{self._server}"
+
+    def heard(self, generation: str) -> None:
+        """Another server has given this one: what this server gives from now on is not older."""
+        self._last = max(self._last, number_of(generation))
 
     def moment(self) -> datetime:
         """The present time, the same for a whole tick."""

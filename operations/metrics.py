@@ -61,6 +61,12 @@ class OperationsMetrics(Collector):
         peers = CounterMetricFamily(
             "akela_peer_messages", "Messages between Operations servers since start", labels=["what"]
         )
-        for what in ("sent", "received", "dropped"):
-            peers.add_metric([what], getattr(self._peers, what))
+        for what in ("sent", "received", "unknown", "dropped"):
+            peers.add_metric([what], getattr(self._peers.counts, what))
         yield peers
+        yield GaugeMetricFamily("akela_peer_links", "Links to other Operations servers", value=self._peers.links)
+        yield GaugeMetricFamily(
+            "akela_peer_messages_waiting",
+            "Messages to other Operations servers not yet acknowledged",
+            value=self._peers.waiting,
+        )

@@ -56,6 +56,7 @@ class Endpoint:
     until: datetime | None = None  # when what it came with expires
     generation: str = ""  # of this connection (operations.generations); before it is attached: of the one before
     server_before: str | None = None  # where it was attached by its stored presence
+    moved_to: str | None = None  # the server that it attached to after this one, when this connection ends for that
     newest: datetime | None = None  # when its newest token was made
     spare: tuple[str, ...] = ()  # ids of issued tokens that a new one makes superfluous
     attached_at: datetime | None = None

@@ -73,7 +73,7 @@ class OperationsServer:
         self._catalog = Catalog()
         self._downlink = Downlink()
         self._configurations = Configurations(self._catalog)
-        self._writer = EndpointWriter(self._store)
+        self._writer = EndpointWriter(self._store, settings.member_id)
         self._records = RecordWriter(self._store, settings.member_id)
         self._attached = Attached(settings.member_id, self._downlink, self._writer, self._catalog)
         self._trust = self._trusted()

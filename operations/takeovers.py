@@ -19,7 +19,7 @@ from operations.principals import Endpoint
 log = logging.getLogger(__name__)
 
 KIND: Final = "attached"
-LOOK_AFTER_S: Final = 5.0
+LOOK_AFTER_S: Final = 5.0  # to twice that
 BATCH: Final = 1000
 
 Document = Mapping[str, Any]
@@ -40,12 +40,12 @@ class Takeovers:
         self._attached = attached
         self._peers = peers
         self._source = source
-        self._fresh: list[str] = []  # keys of those that attached since the last look
-        peers.on(KIND, self._elsewhere)
+        self._fresh: dict[str, Endpoint] = {}  # those that attached since the last look
+        peers.on(KIND, self._heard)
 
     def on_attached(self, endpoint: Endpoint) -> None:
         """The endpoint has connected here: the server that had it is told."""
-        self._fresh.append(endpoint.key)
+        self._fresh[endpoint.key] = endpoint
         if endpoint.server_before is not None:
             message = {"kind": KIND, "app": endpoint.app, "ep": endpoint.ep, "generation": endpoint.generation}
             self._peers.send(endpoint.server_before, message)
@@ -60,26 +60,33 @@ class Takeovers:
         """Look after those that attached, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_AFTER_S)
-            due, self._fresh = self._fresh, []
+            due, self._fresh = self._fresh, {}
             await asyncio.sleep(LOOK_AFTER_S)
-            for start in range(0, len(due), BATCH):
-                await self._look(due[start : start + BATCH])
+            await self.look(due)
 
-    async def _look(self, keys: Sequence[str]) -> None:
-        try:
-            found = await self._source.find_presence(keys)
-        except StoreError as error:
-            log.warning("no second look without the database", extra={"error": str(error)})
-            self._fresh += keys
-            return
-        for document in found:
-            app, _, ep = document["_id"].partition("/")
-            self._end_older(app, ep, (document.get("presence") or {}).get("generation") or "")
+    async def look(self, due: Mapping[str, Endpoint]) -> None:
+        """End the sessions of those whose stored presence is of a newer connection."""
+        there = [key for key, endpoint in due.items() if endpoint.session is not None]
+        for start in range(0, len(there), BATCH):
+            keys = there[start : start + BATCH]
+            try:
+                found = await self._source.find_presence(keys)
+            except StoreError as error:
+                log.warning("no second look without the database", extra={"error": str(error)})
+                self._fresh = {key: due[key] for key in keys} | self._fresh
+                continue
+            for document in found:
+                presence = document.get("presence") or {}
+                app, _, ep = document["_id"].partition("/")
+                self._end_older(app, ep, presence.get("generation") or "", presence.get("by") or "")
 
-    def _elsewhere(self, message: Message) -> None:
-        self._end_older(str(message["app"]), str(message["ep"]), str(message["generation"]))
+    def _heard(self, sender: str, message: Message) -> None:
+        self._end_older(message["app"], message["ep"], message["generation"], sender)
 
-    def _end_older(self, app: str, ep: str, generation: str) -> None:
+    def _end_older(self, app: str, ep: str, generation: str, server: str) -> None:
+        self._attached.heard_of(generation)
         endpoint = self._attached.find(app, ep)
-        if endpoint is not None and endpoint.session is not None and endpoint.generation < generation:
-            endpoint.session.disconnect(Reason.SESSION_TAKEN_OVER, "attached to another server")
+        if endpoint is None or endpoint.session is None or generation <= endpoint.generation:
+            return
+        endpoint.moved_to = server
+        endpoint.session.disconnect(Reason.SESSION_TAKEN_OVER, "attached to another server")

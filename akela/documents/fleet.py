@@ -168,7 +168,9 @@ class Endpoint(Managed):
     held_values = PlainField()  # values that it proposes
     groups = me.ListField(me.StringField())  # its groups by name, without `all`: an index for queries, never trusted
     group_errors = PlainField()  # {group: reason} of filters that failed for it; absent or empty: none did
-    presence = PlainField()  # {"at", "server", "generation"}: last attached to or detached from, None when it is away
+    presence = (
+        PlainField()
+    )  # {"at", "server", "generation", "by"}: what it was last attached to; `server` is None once it is away
     profile = PlainField()
     profile_id = me.StringField()
     config = PlainField()

@@ -31,19 +31,14 @@ PASSING: Final = (
 )  # of SQLite, behind the embedded database
 
 
-GENERATION: Final = "presence.generation"  # of a stored endpoint: that of the connection which last wrote its presence
-
-
 class EndpointUpdate(NamedTuple):
-    """Fields of one stored endpoint to be set and to be taken away (dotted names allowed).
-
-    With a `generation` nothing happens where the stored presence is of a newer one.
-    """
+    """Fields of one stored endpoint to be set and to be taken away (dotted names allowed), perhaps under a condition."""
 
     key: str
     fields: Mapping[str, Any]
     unset: tuple[str, ...] = ()
-    generation: str | None = None
+    newest: str | None = None  # a generation: only where the stored presence is of no newer one
+    by: str | None = None  # a server: only where the stored presence is of a connection to it
 
 
 class StoreError(AkelaError):
@@ -180,11 +175,11 @@ class OperationsStore:
 
         Endpoints that get equal values share one statement; the answer is how many it took.
         """
-        groups: dict[tuple[bytes, str | None], tuple[EndpointUpdate, list[str]]] = {}
+        groups: dict[tuple[bytes, str | None, str | None], tuple[EndpointUpdate, list[str]]] = {}
         for given in updates:
             update = EndpointUpdate(*given)
             content = bson_encode({"set": update.fields, "unset": update.unset})
-            groups.setdefault((content, update.generation), (update, []))[1].append(update.key)
+            groups.setdefault((content, update.newest, update.by), (update, []))[1].append(update.key)
         statements = [_statement(update, keys) for update, keys in groups.values()]
         async with _telling():
             await self._collection("endpoints").bulk_write(statements, ordered=True)
@@ -231,8 +226,10 @@ def _statement(update: EndpointUpdate, keys: Sequence[str]) -> UpdateOne | Updat
     if update.unset:
         change["$unset"] = dict.fromkeys(update.unset, "")
     where: dict[str, Any] = {"_id": keys[0] if len(keys) == 1 else {"$in": list(keys)}}
-    if update.generation is not None:
-        where["$or"] = [{GENERATION: {"$lte": update.generation}}, {GENERATION: None}]
+    if update.newest is not None:
+        where["$or"] = [{"presence.generation": {"$lte": update.newest}}, {"presence.generation": None}]
+    if update.by is not None:
+        where["presence.by"] = update.by
     return UpdateOne(where, change) if len(keys) == 1 else UpdateMany(where, change)
 
 

@@ -17,6 +17,7 @@ from control.core import DEVELOPERS, ENDPOINT_ID, Body, Caller, Calling, Core, P
 from control.definitions import DEFINED_NAME
 from control.etags import IfMatch, check_match, reply
 from control.paging import Prefix, Sort, given, paged, problems_of, sorting
+from control.presence import server_of
 from control.problems import Problem, not_found
 from control.registry import newest
 from control.resources.owners import check_owner
@@ -87,7 +88,7 @@ class Endpoint(Revised):
     sdk: str | None
     versions: dict[str, int] | None = Field(description="schema versions that it runs, by its own word")
     last_seen: datetime | None
-    server: str | None = Field(description="where it is attached")
+    server: str | None = Field(description="where it is attached; null as well when that server is gone or was started anew since")
     credentials: list[Credential]
     certificate: Certificate | None = Field(description="the one that it came with last")
 
@@ -325,7 +326,7 @@ def _shown(core: Core, document: Content) -> Content:
     shown = {name: document.get(name) for name in names}
     presence = document.get("presence") or {"at": None, "server": None}
     shown |= {"groups": document.get("groups") or [], "group_errors": document.get("group_errors") or {}}
-    server = credentials.server_shown(document, core.members.get(Role.OPERATIONS, {}))
+    server = server_of(document, core.members.get(Role.OPERATIONS, {}))
     seen = {"last_seen": presence["at"], "server": server, "revoked": bool(document.get("revoked"))}
     own = {"credentials": credentials.shown(document), "certificate": document.get("certificate")}
     return {"id": document["ep"]} | shown | seen | own | {"rev": document.get("rev", 0)}

@@ -53,5 +53,5 @@ class RegistrationPlane:
             self._downlink.refuse(endpoint, self.name, request.rid, error)
 
         written = when_durable(endpoint, ticket, stored_now, never)
-        self._writer.set(endpoint.key, fields, written, generation=endpoint.generation)
+        self._writer.set(endpoint.key, fields, written)
         return False

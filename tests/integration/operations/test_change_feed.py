@@ -36,19 +36,24 @@ def log(tmp_path: Path) -> Iterator[ChangeLog]:
     """The leader's change log, with an application, its schema, and an operator's token."""
     with Database(tmp_path / "data") as database, contextlib.ExitStack() as stack:
         stack.callback(model.disconnect)
-        model.connect(database.uri, "akela")
-        model.ensure_indexes()
-        made = ChangeLog(1)
-        made.resume()
-        write(made, "tenant", {"_id": "t", "name": "T"})
-        claims = [{"id": "c1", "hash": digest(CLAIM)}]
-        write(made, "application", {"_id": APP, "tenant": "t", "name": "fleet", "trust": "open", "claim_secrets": claims,
-                                    "default_stream": "values", "created": MOMENT})  # fmt: skip
-        write(made, "schema", {"_id": f"{APP}/config/default/1", "app": APP, "tenant": "t", "kind": "config", "name": "default",
-                               "version": 1, "fingerprint": "0" * 16, "body": SCHEMA, "created": MOMENT})  # fmt: skip
-        write(made, "token", {"_id": "0a", "tenant": "t", "user": "op", "name": "op", "roles": ["tenant-viewer"], "hash": digest(TOKEN),
-                              "created": MOMENT, "expires": None, "revoked": False})  # fmt: skip
-        yield made
+        yield filled(database)
+
+
+def filled(database: Database) -> ChangeLog:
+    """A leader's change log, with an application, its schema, and an operator's token."""
+    model.connect(database.uri, "akela")
+    model.ensure_indexes()
+    made = ChangeLog(1)
+    made.resume()
+    write(made, "tenant", {"_id": "t", "name": "T"})
+    claims = [{"id": "c1", "hash": digest(CLAIM)}]
+    write(made, "application", {"_id": APP, "tenant": "t", "name": "fleet", "trust": "open", "claim_secrets": claims,
+                                "default_stream": "values", "created": MOMENT})  # fmt: skip
+    write(made, "schema", {"_id": f"{APP}/config/default/1", "app": APP, "tenant": "t", "kind": "config", "name": "default",
+                           "version": 1, "fingerprint": "0" * 16, "body": SCHEMA, "created": MOMENT})  # fmt: skip
+    write(made, "token", {"_id": "0a", "tenant": "t", "user": "op", "name": "op", "roles": ["tenant-viewer"], "hash": digest(TOKEN),
+                          "created": MOMENT, "expires": None, "revoked": False})  # fmt: skip
+    return made
 
 
 def write(log: ChangeLog, kind: str, content: dict[str, Any]) -> int:

@@ -139,16 +139,16 @@ async def test_a_bulk_change_readmits(stores: list[OperationsStore]) -> None:
 
 async def test_a_late_note_of_a_use_brings_no_retired_credential_back(stores: list[OperationsStore]) -> None:
     """Operations write fields of their own: what Control takes away at the same moment stays taken away."""
-    writer, changes = EndpointWriter(stores[0]), log()
+    writer, changes = EndpointWriter(stores[0], "s"), log()
     issued = {"kind": "token", "hash": digest(b"ake_a"), "created": NOW}
     await stores[0].register_endpoints([{**newcomer("e1").document, "issued": {"a1": issued}}])
     stored = model.find("endpoint", f"{APP}/e1")
     assert stored is not None
     own = {name: stored[name] for name in ("_id", "app", "ep", "tenant", "registered_at", "how", "format")}
-    writer.set(f"{APP}/e1", {"used.a1": NOW})  # the device has just come with it
+    writer.note(f"{APP}/e1", {"used.a1": NOW})  # the device has just come with it
     retired = credentials.without(stored, "a1")
     changes.write(Draft("endpoint", "put", f"{APP}/e1", own | retired, 0, "admin", "test", "t", APP))
-    writer.set(f"{APP}/e1", {"issued.a1": issued})  # and this server is still writing that it issued it
+    writer.note(f"{APP}/e1", {"issued.a1": issued})  # and this server is still writing that it issued it
     await writer.close(5)
     after = model.find("endpoint", f"{APP}/e1")
     assert after is not None
@@ -158,20 +158,20 @@ async def test_a_late_note_of_a_use_brings_no_retired_credential_back(stores: li
 
 
 async def test_writing_behind_makes_no_endpoint_that_is_not_there(stores: list[OperationsStore]) -> None:
-    writer, changes = EndpointWriter(stores[0]), log()
+    writer, changes = EndpointWriter(stores[0], "s"), log()
     assert await registered(Registrar(stores[0]), "e1") is None
     changes.write(draft("delete", "e1", 0))
-    writer.set(f"{APP}/e1", {"profile": {"n": 1}})
-    writer.set(f"{APP}/e1", {"presence": {"server": "s"}}, generation="1")
+    writer.note(f"{APP}/e1", {"profile": {"n": 1}})
+    writer.present(f"{APP}/e1", NOW, "s", "1")
     writer.set(f"{APP}/e2", {"profile": {"n": 1}})
     await writer.close(5)
     assert names() == []
 
 
 async def test_fields_of_a_map_are_taken_away_one_by_one(stores: list[OperationsStore]) -> None:
-    writer = EndpointWriter(stores[0])
+    writer = EndpointWriter(stores[0], "s")
     await stores[0].register_endpoints([{**newcomer(ep).document, "used": {"a": 1, "b": 2}} for ep in ("e1", "e2")])
     for ep in ("e1", "e2"):
-        writer.set(f"{APP}/{ep}", {"used.a": DROP, "used.c": 3})
+        writer.note(f"{APP}/{ep}", {"used.a": DROP, "used.c": 3})
     await writer.close(5)
     assert [document["used"] for document in model.query("endpoint", {"app": APP}, sort="ep")] == [{"b": 2, "c": 3}] * 2

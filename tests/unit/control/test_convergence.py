@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from akela.coordination import Member
 from control.convergence import Facts, State, because, facts_of, state_of
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -90,7 +91,7 @@ def test_presence_counts_only_on_a_server_that_is_there() -> None:
         "revoked": 0,
         "config": {"applied": entry(), "refused": None, "seq": 3},
     }
-    here = facts_of(stored, TARGET, None, {"ops-1": object()})
+    here = facts_of(stored, TARGET, None, {"ops-1": Member("ops-1", 1, {})})
     assert (here.server, here.seen, here.revoked, list(here.ledger)) == ("ops-1", NOW, False, ["applied"])
-    assert facts_of(stored, TARGET, None, {"ops-2": object()}).server is None
+    assert facts_of(stored, TARGET, None, {"ops-2": Member("ops-2", 1, {})}).server is None
     assert state_of(facts_of({}, TARGET, None, {})) is State.UNKNOWN

@@ -27,7 +27,7 @@ async def written(writer: EndpointWriter, key: str, fields: Mapping[str, Any]) -
 
 async def test_what_is_set_with_patience_goes_along_with_the_next_write() -> None:
     stored = Stored()
-    writer = EndpointWriter(stored)
+    writer = EndpointWriter(stored, "a")
     writer.set("a", {"config.assigned": 1, "config.sent": 1}, patient=True)
     writer.set("a", {"config.sent": 2}, patient=True)
     writer.set("b", {"config.assigned": 1}, patient=True)
@@ -41,7 +41,7 @@ async def test_what_is_set_with_patience_goes_along_with_the_next_write() -> Non
 
 async def test_patience_has_an_end_and_then_all_go_in_one_call() -> None:
     stored = Stored()
-    writer = EndpointWriter(stored)
+    writer = EndpointWriter(stored, "a")
     for number in range(1000):
         writer.set(f"e-{number}", {"config.sent": {"id": "x"}}, patient=True)
     while not stored.calls:
@@ -51,7 +51,7 @@ async def test_patience_has_an_end_and_then_all_go_in_one_call() -> None:
 
 async def test_an_older_value_never_follows_a_newer_one() -> None:
     stored = Stored()
-    writer = EndpointWriter(stored)
+    writer = EndpointWriter(stored, "a")
     writer.set("a", {"config.sent": 1}, patient=True)
     writer.set("a", {"config.sent": 2})
     writer.set("a", {"config.sent": 3}, patient=True)
