@@ -48,6 +48,23 @@ async def test_what_is_asked_while_a_query_runs_shares_the_next_one() -> None:
     assert reader.asked == [["a"], ["b", "c", "absent"]]
 
 
+@pytest.mark.parametrize("failure", [None, DatabaseAwayError("gone")])
+async def test_an_asker_that_has_gone_changes_nothing_for_the_others(failure: Exception | None) -> None:
+    reader = Reader()
+    reader.failure = failure
+    loader = BatchLoader(reader.fetch)
+    gone, stays = (asyncio.create_task(loader.load("a")) for _ in range(2))
+    await until(lambda: reader.asked)
+    gone.cancel()
+    later = asyncio.create_task(loader.load("b"))
+    await asyncio.sleep(0)
+    reader.go.set()
+    answers = await asyncio.gather(gone, stays, later, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert list(answers[1:]) == ([failure, failure] if failure else ["A", "B"])
+    assert reader.asked == [["a"], ["b"]]
+
+
 async def test_a_failing_query_fails_its_askers_only() -> None:
     reader = Reader()
     reader.go.set()
