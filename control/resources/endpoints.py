@@ -88,7 +88,9 @@ class Endpoint(Revised):
     sdk: str | None
     versions: dict[str, int] | None = Field(description="schema versions that it runs, by its own word")
     last_seen: datetime | None
-    server: str | None = Field(description="where it is attached; null as well when that server is gone or was started anew since")
+    server: str | None = Field(
+        description="where it is attached; null as well when that server is gone or was started anew since"
+    )
     credentials: list[Credential]
     certificate: Certificate | None = Field(description="the one that it came with last")
 
