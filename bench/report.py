@@ -82,7 +82,8 @@ def _fleet(results: Results) -> str:
     settings = results.settings
     return (
         f"{_where(results)}\n{settings['endpoints']:,} endpoints attached, {settings['stored']:,} stored for (e); "
-        f"rounds: {settings['rounds']}, the numbers are their medians."
+        f"rounds: {settings['rounds']}, the numbers are their medians. "
+        f"Load average of the machine when it began: {settings['load']:.1f}."
     )
 
 

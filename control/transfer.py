@@ -23,6 +23,7 @@ from control.problems import Problem
 from control.registry import Checked, checked, newest
 from control.resources import owners, sinks
 from control.resources.applications import ApplicationSettings, check_keys
+from control.resources.authorities import AUTHORITIES, NewAuthority
 from control.resources.groups import ALL, GROUPS, NewGroup
 from control.resources.owners import OWNERS, VERIFIERS, NewOwner, NewVerifier
 from control.resources.schemas import CandidateSchema
@@ -33,6 +34,7 @@ from control.resources.types import checked_type
 
 DEFINITIONS: Final[Mapping[str, Definition]] = {  # in the order in which they refer to each other
     "groups": GROUPS, "verifiers": VERIFIERS, "owners": OWNERS, "sinks": SINKS, "streams": STREAMS, "topics": TOPICS,
+    "authorities": AUTHORITIES,
 }  # fmt: skip
 
 
@@ -65,6 +67,7 @@ class Exported(Body):
     sinks: list[NewSink] = Field(default=[], description="without their secrets")
     streams: list[NewStream] = Field(default=[])
     topics: list[NewTopic] = Field(default=[])
+    authorities: list[NewAuthority] = Field(default=[])
     configurations: list[ExportedLayer] = Field(default=[])
 
 
@@ -170,9 +173,19 @@ class Import:
         for kinds, plural in ((sinks.SETTINGS, "sinks"), (owners.SETTINGS, "verifiers")):
             for index, row in enumerate(getattr(document, plural)):
                 sinks.checked_settings(kinds, row.model_dump(mode="json"), f"/{plural}/{index}")
+        self._check_authorities()
         for path, kind, name in self._references():
             if not self._is_there(kind, name):
                 raise _wrong(path, f"no {kind} {name!r}")
+
+    def _check_authorities(self) -> None:
+        for index, authority in enumerate(self.document.authorities):
+            content = authority.model_dump(mode="json") | {"_id": f"{self._app}/{authority.name}"}
+            try:
+                AUTHORITIES.rule(self._app, content, None)
+            except Problem as problem:
+                path = problem.errors[0]["path"] if problem.errors else ""
+                raise _wrong(f"/authorities/{index}{path}", problem.detail) from problem
 
     def _check_weights(self) -> None:
         here = {row.name for row in self.document.groups}

@@ -37,6 +37,7 @@ class Ledger:
     unsure: bool = False  # sent one thing after another since: what was applied last tells nothing any more
     unservable: str | None = None  # why it is not sent at all, as it was told
     attempts: Attempts | None = None
+    at: datetime | None = None  # of the latest entry
 
     @property
     def held(self) -> str | None:
@@ -60,6 +61,10 @@ class Ledger:
             unsure=bool(config.get("unsure")),
             unservable=held("unservable", "reason"),
             attempts=_attempts(config, retry),
+            at=max(
+                (entry["at"] for entry in config.values() if isinstance(entry, Mapping) and entry.get("at")),
+                default=None,
+            ),
         )
 
 

@@ -27,6 +27,7 @@ from operations.applied_changes import AppliedChanges
 from operations.attached import Attached
 from operations.catalog import Catalog
 from operations.changes import ChangeFeed
+from operations.continuity import Continuity
 from operations.convergence import Convergence
 from operations.downlink import Downlink
 from operations.effective import Configurations
@@ -91,6 +92,8 @@ class OperationsServer:
             self._catalog, self._configurations, self._convergence, self._attached, self._sessions, self._trust
         )
         self._profiles = ProfilePlane(self._downlink, self._writer, self._catalog, self._convergence)
+        self._continuity = Continuity()
+        self._attached.attend(self._continuity)
         self._attached.attend(self._takeovers)
         self._attached.attend(self._profiles)  # what is known of an endpoint first, then what follows from it
         self._attached.attend(changes)
@@ -230,6 +233,7 @@ class OperationsServer:
         self._plane.close()
         self._values.close()
         self._profiles.close()
+        self._continuity.close()
         await self._records.close(DRAIN_S / 2)
         await self._writer.close(DRAIN_S / 2)
         await self._coordination.close()

@@ -76,7 +76,7 @@ def polled(read: Callable[[], T], good: Callable[[T], bool]) -> T:
 
 def token_client(base: httpx.URL | str, token: str) -> httpx.Client:
     """A client with a token."""
-    return httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=30, follow_redirects=True)
+    return httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=60, follow_redirects=True)
 
 
 def sign_in(anonymous: httpx.Client, user: str, password: str = PASSWORD) -> str:

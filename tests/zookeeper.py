@@ -50,7 +50,7 @@ class ZooKeeper:
     def until_serving(self) -> None:
         """Return when it answers."""
         client = KazooClient(hosts=self.hosts, timeout=10)
-        client.start(timeout=30)
+        client.start(timeout=60)
         client.stop()
         client.close()
 

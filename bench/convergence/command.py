@@ -1,6 +1,7 @@
 """`python -m bench convergence`: the numbers of a fleet that converges, with what was aimed at."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +57,13 @@ def main(endpoints: int, stored: int, rounds: int, letters: str, file: Path) -> 
 def measure(endpoints: int, stored: int, rounds: int, say: Say, letters: str = LETTERS) -> Results:
     """Measure, and show the table. Raises: BenchError."""
     raise_file_limit()
-    settings = {"kind": CONVERGENCE, "rounds": rounds, "endpoints": endpoints, "stored": stored}
+    settings = {
+        "kind": CONVERGENCE,
+        "rounds": rounds,
+        "endpoints": endpoints,
+        "stored": stored,
+        "load": os.getloadavg()[0],
+    }
     results = Results(datetime.now(UTC).date().isoformat(), describe(), settings)
     found = Rows()
     if set(letters) - {"e"}:
@@ -141,8 +148,10 @@ async def _stored(akela: Rig, stored: int, rounds: int, found: Rows, say: Say) -
     await akela.provision(stored - stored % 10)
     for digit in range(rounds):
         say("a new group: all stored endpoints are evaluated")
+        used = akela.used()
         try:
             found.add("e", rows.STORED, "evaluated", "/s", await evaluated(akela, digit))
         except BenchError as error:
             found.none("e", rows.STORED, "evaluated", "/s", str(error))
             return
+        found.taken("e", rows.STORED, Taken(0.0, akela.used().since(used)), stored)

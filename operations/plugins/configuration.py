@@ -239,7 +239,7 @@ class ConfigurationPlane:
         known, ledger.attempts = ledger.attempts, None
         ledger.applied, ledger.refused = number, None
         fields: dict[str, Any] = {
-            "config.applied": {"id": number, "at": self._writer.moment()},
+            "config.applied": {"id": number, "at": self._moment(endpoint)},
             "config.refused": None,
         }
         if known is not None and known.held:
@@ -257,7 +257,7 @@ class ConfigurationPlane:
         ledger.attempts = self._policy.refused(known, report.id, datetime.now(UTC))
         more = {"code": report.code, "key": report.key, "reason": report.reason}
         behind = _behind(endpoint, ledger.attempts) | {"next": ledger.attempts.due}
-        entry = {"id": report.id, "at": self._writer.moment(), **more, **behind}
+        entry = {"id": report.id, "at": self._moment(endpoint), **more, **behind}
         self._writer.set(endpoint.key, {"config.refused": entry}, told)
         self._observe(endpoint, "refused", report.id, more)
         if not ledger.attempts.held:
@@ -268,7 +268,7 @@ class ConfigurationPlane:
     def _hold(self, endpoint: Endpoint, attempts: Attempts) -> None:
         more = {"tries": attempts.tries, "cause": attempts.cause}
         retry = {"retry": endpoint.retry} if endpoint.retry else {}
-        entry = {"id": attempts.id, "at": self._writer.moment(), **more, **retry}
+        entry = {"id": attempts.id, "at": self._moment(endpoint), **more, **retry}
         self._writer.set(endpoint.key, {"config.held": entry})
         self._observe(endpoint, "held", attempts.id, more)
 
@@ -282,7 +282,7 @@ class ConfigurationPlane:
         if ledger.unservable == why.reason:
             return
         ledger.unservable = why.reason
-        entry = {"id": ledger.assigned, "at": self._writer.moment(), "reason": why.reason}
+        entry = {"id": ledger.assigned, "at": self._moment(endpoint), "reason": why.reason}
         self._writer.set(endpoint.key, {"config.unservable": entry})
         told = {"plane": self.name, "code": int(code), "reason": why.reason, "key": why.key}
         self._downlink.observe(endpoint.app, endpoint.ep, "refused", told)
@@ -293,11 +293,16 @@ class ConfigurationPlane:
             endpoint.ledger.unservable = None
             self._writer.set(endpoint.key, {"config.unservable": None})
 
+    def _moment(self, endpoint: Endpoint) -> datetime:
+        """The present time, for an entry of the endpoint's ledger."""
+        endpoint.ledger.at = self._writer.moment()
+        return endpoint.ledger.at
+
     def _refuser(self, endpoint: Endpoint) -> Callable[[ContractError], None]:
         return lambda error: self._downlink.refuse(endpoint, self.name, None, error)
 
     def _note(self, endpoint: Endpoint, state: str, number: str, **more: object) -> None:
-        fields = {f"config.{state}": {"id": number, "at": self._writer.moment(), **more}}
+        fields = {f"config.{state}": {"id": number, "at": self._moment(endpoint), **more}}
         self._writer.set(endpoint.key, fields, patient=state in PASSING and "tries" not in more)
         self._observe(endpoint, state, number, {})
 

@@ -64,6 +64,7 @@ class HelloPlane:
         if (*runs, hello.fmt) == (endpoint.sdk, endpoint.versions, endpoint.fmt):
             return
         (endpoint.sdk, endpoint.versions), endpoint.fmt = runs, hello.fmt
+        endpoint.ledger.at = self._writer.moment()
         fields = {"sdk": endpoint.sdk, "versions": dict(endpoint.versions), "fmt": endpoint.fmt}
         self._writer.set(endpoint.key, {**fields, **self._convergence.judge(endpoint)})
 

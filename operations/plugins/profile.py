@@ -55,7 +55,7 @@ class ProfilePlane:
     def on_attached(self, endpoint: Endpoint) -> None:
         """Its document was read some moments ago: a profile that is newer counts."""
         fresh = self._fresh.get(endpoint.key)
-        if fresh is not None and (endpoint.profile_at is None or fresh.at > endpoint.profile_at):
+        if fresh is not None and (endpoint.profile_at is None or fresh.at >= endpoint.profile_at):
             endpoint.profile, endpoint.profile_id = fresh.profile, fresh.id
 
     def on_detached(self, endpoint: Endpoint) -> None:

@@ -13,7 +13,7 @@ from tests.akela_up import AkelaUp, Subscriber, publish, request
 def connect_code(akela: AkelaUp, *options: str) -> int:
     """Return code of mosquitto_pub, which is that of the CONNACK."""
     done = subprocess.run(
-        ["mosquitto_pub", "-p", akela.port(), *options, "-t", "a1/me/u/value/x", "-m", "1", "-q", "1"], capture_output=True, timeout=20
+        ["mosquitto_pub", "-p", akela.port(), *options, "-t", "a1/me/u/value/x", "-m", "1", "-q", "1"], capture_output=True, timeout=60
     )  # fmt: skip
     return done.returncode
 
@@ -44,7 +44,7 @@ def test_operators_see_why_an_endpoint_was_refused(akela: AkelaUp) -> None:
 def test_a_foreign_subscription_is_refused_in_the_suback(akela: AkelaUp, topic: str) -> None:
     foreign = topic.replace("{app}", akela.app)
     command = ["mosquitto_sub", *akela.device("bad-3"), "-t", foreign, "-E", "-d"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "Subscribed (mid: 1): 128" in done.stdout + done.stderr
 
 
@@ -116,7 +116,7 @@ def test_garbage_on_the_mqtt_port_closes_its_own_connection_only(akela: AkelaUp,
 
 def rest(akela: AkelaUp, method: str, path: str, **body: object) -> httpx.Response:
     headers = {"Authorization": f"Bearer {akela.demo['admin_token']}", "If-Match": "*"}
-    return httpx.request(method, f"{akela.ready['api']}/api/v1{path}", headers=headers, timeout=20, **body)  # type: ignore[arg-type]
+    return httpx.request(method, f"{akela.ready['api']}/api/v1{path}", headers=headers, timeout=60, **body)  # type: ignore[arg-type]
 
 
 def test_a_configuration_that_breaks_its_schema_names_the_field(akela: AkelaUp) -> None:
@@ -179,11 +179,11 @@ def test_an_operator_reaches_its_own_tenant_and_publishes_nothing(akela: AkelaUp
         stdin="long enough\n",
     )
     answer = httpx.post(
-        f"{akela.ready['api']}/api/v1/login", json={"user": "other-co/olga", "password": "long enough"}, timeout=20
+        f"{akela.ready['api']}/api/v1/login", json={"user": "other-co/olga", "password": "long enough"}, timeout=60
     ).json()
     foreign = ["-p", akela.port(), "-u", "olga", "-P", answer["token"], "-t", f"a1/{akela.app}/#", "-E", "-d"]
-    done = subprocess.run(["mosquitto_sub", *foreign], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["mosquitto_sub", *foreign], capture_output=True, text=True, timeout=60)
     assert "Subscribed (mid: 1): 128" in done.stdout + done.stderr
     assert httpx.get(
-        f"{akela.ready['api']}/api/v1/applications/{akela.app}", headers={"Authorization": f"Bearer {answer['token']}"}, timeout=20
+        f"{akela.ready['api']}/api/v1/applications/{akela.app}", headers={"Authorization": f"Bearer {answer['token']}"}, timeout=60
     ).status_code == 404  # fmt: skip

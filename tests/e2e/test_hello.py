@@ -59,7 +59,7 @@ async def test_a_draft_reaches_nobody_and_its_activation_does(akela: AkelaUp) ->
         made(client.post(f"{layer}/versions", json={"data": {"interval": 13}}), 200)
         made(client.post(f"{layer}/versions/2/activate", headers=match(client, layer)), 200)
 
-    with httpx.Client(base_url=f"{akela.ready['api']}/api/v1", headers=admin, timeout=30) as client:
+    with httpx.Client(base_url=f"{akela.ready['api']}/api/v1", headers=admin, timeout=60) as client:
         await asyncio.to_thread(lambda: made(client.put(layer, json={"data": {"interval": 11}})))
         wire = await attached(akela, "hello-4")
         await hello(wire, "h1", None)

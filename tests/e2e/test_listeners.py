@@ -21,14 +21,14 @@ def test_a_device_over_tls_and_one_over_websocket(tmp_path: Path) -> None:
         listed = subprocess.run(
             ["mosquitto_sub", "-p", up.boot_port(), "-t", "a1/boot", "-C", "1", "-W", "10"],
             capture_output=True,
-            timeout=20,
+            timeout=60,
         ).stdout.decode()
         assert f'"tls":{8883 + up.offset}' in listed
         assert f'"ws":{8083 + up.offset}' in listed
         who = ["-i", "tls-1", "-u", up.app, "-P", up.demo["claim_secret"], "-q", "1"]
         where = ["-h", "localhost", "-p", str(8883 + up.offset), "--cafile", str(authority.file)]
         done = subprocess.run(
-            ["mosquitto_pub", *where, *who, "-t", "a1/me/u/value/t", "-m", "1"], capture_output=True, timeout=20
+            ["mosquitto_pub", *where, *who, "-t", "a1/me/u/value/t", "-m", "1"], capture_output=True, timeout=60
         )
         assert done.returncode == 0, done.stderr
         over_websocket(up)

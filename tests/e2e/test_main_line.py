@@ -78,7 +78,7 @@ def test_a_platform_admin_sees_the_server_s_own_topics_and_metrics(up: AkelaUp) 
         counts = iter(lambda: int(watching.until("$SYS/broker/clients/connected")), None)
         assert any(count >= 1 for count in counts)  # the first is retained from before this client came
     refused = subprocess.run(
-        ["mosquitto_sub", *up.operator(), "-t", "$SYS/#", "-E", "-d"], capture_output=True, text=True, timeout=20
+        ["mosquitto_sub", *up.operator(), "-t", "$SYS/#", "-E", "-d"], capture_output=True, text=True, timeout=60
     )
     assert "Subscribed (mid: 1): 128" in refused.stdout
     metrics = httpx.get(f"http://127.0.0.1:{9101 + up.offset}/metrics").text
@@ -100,14 +100,14 @@ def test_an_endpoint_gets_a_credential_of_its_own_and_uses_it(up: AkelaUp) -> No
 
 def test_the_bootstrap_list_verifies(up: AkelaUp) -> None:
     done = subprocess.run(
-        ["mosquitto_sub", "-p", up.boot_port(), "-t", "a1/boot", "-C", "1", "-W", "10"], capture_output=True, timeout=20
+        ["mosquitto_sub", "-p", up.boot_port(), "-t", "a1/boot", "-C", "1", "-W", "10"], capture_output=True, timeout=60
     )
     kid, key = public_from_text(up.value("cluster", "keys")["items"][0])
     listed = verify(done.stdout.strip(), {kid: key}, now_s=time.time())
     assert [f"{server.host}:{server.port}" for server in listed.servers] == up.ready["operations"]
     fresh = subprocess.run(
         ["mosquitto_rr", "-p", up.boot_port(), "-t", "a1/boot/n1", "-e", "a1/boot/n1/re", "-m", "", "-W", "10"],
-        capture_output=True, timeout=20,
+        capture_output=True, timeout=60,
     )  # fmt: skip
     assert verify(fresh.stdout.strip(), {kid: key}, now_s=None, nonce="n1").servers == listed.servers
 

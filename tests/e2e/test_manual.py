@@ -119,7 +119,7 @@ def test_akela_up_prints_commands_that_work(directory: Path) -> None:
             with Watching(watcher) as watching:
                 watching.lines.until(subscribed)
                 for teller in tellers:
-                    done = subprocess.run(["bash", "-c", teller], capture_output=True, text=True, timeout=30, cwd=ROOT)
+                    done = subprocess.run(["bash", "-c", teller], capture_output=True, text=True, timeout=60, cwd=ROOT)
                     assert done.returncode == 0, done.stderr
                     assert "demo-1" in watching.lines.until("/u/value/temperature 21.5")
     finally:

@@ -15,7 +15,7 @@ TRIES = 200
 @pytest.fixture
 def admin(akela: AkelaUp) -> Iterator[httpx.Client]:
     base = f"{akela.ready['api']}/api/v1"
-    with httpx.Client(base_url=base, timeout=30) as anonymous:
+    with httpx.Client(base_url=base, timeout=60) as anonymous:
         token = sign_in(anonymous, akela.ready["admin"]["user"], akela.ready["admin"]["password"])
     with token_client(base, token) as client:
         yield client
@@ -23,7 +23,7 @@ def admin(akela: AkelaUp) -> Iterator[httpx.Client]:
 
 def subscribed(akela: AkelaUp, token: dict[str, str], topic: str) -> str:
     options = ["-p", akela.port(), "-u", token["id"], "-P", token["token"], "-t", topic, "-E", "-d"]
-    done = subprocess.run(["mosquitto_sub", *options], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["mosquitto_sub", *options], capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 
 

@@ -40,11 +40,11 @@ def test_the_same_file_starts_our_engine(tmp_path: Path) -> None:
         assert str(ws) in lines.until("web: listening on")
         for topic, code in (("free", 0), ("prohibited", 0)):
             done = subprocess.run(
-                ["mosquitto_pub", "-p", str(tcp), "-q", "1", "-r", "-t", topic, "-m", "x"], timeout=20
+                ["mosquitto_pub", "-p", str(tcp), "-q", "1", "-r", "-t", topic, "-m", "x"], timeout=60
             )
             assert done.returncode == code
         heard = subprocess.run(
-            ["mosquitto_sub", "-p", str(tcp), "-t", "#", "-v", "-W", "1"], capture_output=True, text=True, timeout=20
+            ["mosquitto_sub", "-p", str(tcp), "-t", "#", "-v", "-W", "1"], capture_output=True, text=True, timeout=60
         )
         assert heard.stdout == "free x\n"
     finally:
@@ -72,7 +72,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str | No
     file = tmp_path / "broker.yaml"
     if text is not None:
         file.write_text(text)
-    done = subprocess.run(akela("-c", str(file)), capture_output=True, text=True, timeout=30)
+    done = subprocess.run(akela("-c", str(file)), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr

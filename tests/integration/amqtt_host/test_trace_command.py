@@ -55,7 +55,7 @@ def test_each_packet_is_printed_as_it_comes(running: tuple[int, str]) -> None:
     lines.until("c1 is not connected; waiting for it")
     subprocess.run(
         ["mosquitto_pub", "-p", str(port), "-i", "c1", "-u", "u", "-P", "hidden", "-q", "2", "-t", "a/b", "-m", "21.5"],
-        check=True, timeout=20,
+        check=True, timeout=60,
     )  # fmt: skip
     lines.until("closed: client")
     tracing.send_signal(signal.SIGINT)
@@ -80,7 +80,7 @@ def test_it_ends_with_who_reads_it(running: tuple[int, str]) -> None:
     assert tracing.stderr is not None
     assert "waiting for it" in tracing.stdout.readline()
     tracing.stdout.close()
-    subprocess.run(["mosquitto_pub", "-p", str(port), "-i", "c1", "-t", "t", "-m", "x"], check=True, timeout=20)
+    subprocess.run(["mosquitto_pub", "-p", str(port), "-i", "c1", "-t", "t", "-m", "x"], check=True, timeout=60)
     said = tracing.stderr.read()
     assert tracing.wait(10) == 0
     assert "Traceback" not in said
@@ -90,7 +90,7 @@ def test_it_ends_with_who_reads_it(running: tuple[int, str]) -> None:
 def test_it_ends_by_itself_and_speaks_json(running: tuple[int, str]) -> None:
     done = subprocess.run(
         [*BROKER, "trace", "c1", "--server", running[1], "--duration", "0.2", "--output", "json"],
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0
     assert [json.loads(text)["event"] for text in done.stdout.splitlines()] == ["waiting"]
@@ -106,7 +106,7 @@ def test_it_ends_by_itself_and_speaks_json(running: tuple[int, str]) -> None:
     ],
 )
 def test_what_is_wrong_is_said(arguments: tuple[str, ...], code: int, said: str) -> None:
-    done = subprocess.run([*BROKER, "trace", *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*BROKER, "trace", *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], code: int, said: str)
 def test_a_server_without_a_trace_is_named(running: tuple[int, str]) -> None:
     port = running[0]
     done = subprocess.run(
-        [*BROKER, "trace", "c", "--server", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=30
+        [*BROKER, "trace", "c", "--server", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert str(port) in done.stderr
@@ -137,7 +137,7 @@ def test_a_taken_admin_port_stops_the_start_only_if_it_was_asked_for(tmp_path: P
         lines.until("default: listening on")
         file.write_text(CONFIG.format(port=free_port()))
         done = subprocess.run(
-            [*BROKER, "-c", str(file), "--admin-port", str(ADMIN_PORT)], capture_output=True, text=True, timeout=30
+            [*BROKER, "-c", str(file), "--admin-port", str(ADMIN_PORT)], capture_output=True, text=True, timeout=60
         )
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

@@ -151,7 +151,7 @@ async def test_mosquitto_s_client_speaks_tls_with_us(serve: Serve, authority: Au
         "x",
     ]
     command += ["--cert", str(mine.certificate), "--key", str(mine.key)]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=20)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

@@ -21,7 +21,7 @@ def run(home: Path, *arguments: str, stdin: str = "", **environment: str) -> sub
     """`akela` without anything remembered or set but `environment`."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AKELA_")}
     return subprocess.run(
-        [sys.executable, "-m", "akela", *arguments], input=stdin, capture_output=True, text=True, timeout=30,
+        [sys.executable, "-m", "akela", *arguments], input=stdin, capture_output=True, text=True, timeout=60,
         env=own | {"XDG_CONFIG_HOME": str(home), "COLUMNS": "160"} | environment,
     )  # fmt: skip
 

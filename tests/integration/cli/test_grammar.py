@@ -209,5 +209,5 @@ def test_a_shell_can_complete(tmp_path: Path, shell: str) -> None:
 def test_bash_completes_commands_and_options() -> None:
     akela = Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[3] / ".venv")) / "bin" / "akela"
     environment = os.environ | {"_AKELA_COMPLETE": "bash_complete", "COMP_WORDS": "akela config ro", "COMP_CWORD": "2"}
-    done = subprocess.run([akela], env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([akela], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["plain,rollback"]

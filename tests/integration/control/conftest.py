@@ -12,7 +12,7 @@ from tests.rest import CONFIG, As, fresh, made, sign_in, signing_in, token_clien
 @pytest.fixture
 def anonymous(akela: AkelaUp) -> Iterator[httpx.Client]:
     """A client without a token."""
-    with httpx.Client(base_url=f"{akela.ready['api']}/api/v1", timeout=30, follow_redirects=True) as client:
+    with httpx.Client(base_url=f"{akela.ready['api']}/api/v1", timeout=60, follow_redirects=True) as client:
         yield client
 
 

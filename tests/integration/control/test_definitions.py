@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.certificates import authority_pem
 from tests.rest import fresh, made, match, problem, rows
 
 PEM = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
@@ -18,6 +19,7 @@ KINDS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("owners", {}, {"description": "y"}, {"description": None}),
     ("verifiers", {"kind": "jwt", "settings": {"algorithm": "EdDSA", "public_key": PEM}},
      {"settings": {"issuer": "i"}}, {"description": "z"}),
+    ("authorities", {"certificate": authority_pem(fresh("authority"))}, {"names": "uri", "pattern": "urn:dev:{ep}"}, {"names": "dns"}),
 ]  # fmt: skip
 
 
@@ -67,6 +69,7 @@ def test_what_refers_to_something_that_is_not_there_is_refused(api: httpx.Client
         ("sinks", {"kind": "webhook", "settings": {"url": "ftp://x"}}, "/settings/url"),
         ("sinks", {"kind": "file", "settings": {"directory": "../x"}}, "/settings/directory"),
         ("verifiers", {"kind": "jwt", "settings": {"algorithm": "EdDSA", "public_key": "x"}}, "/settings/public_key"),
+        ("verifiers", {"kind": "jwt", "settings": {"algorithm": "ES256", "public_key": PEM}}, "/settings/public_key"),
         ("verifiers", {"kind": "trusting", "settings": {"x": 1}}, "/settings/x"),
     ):
         assert problem(api.post(f"{root}/{kind}", json={"name": "x"} | body), 422)["errors"][0]["path"] == path
@@ -95,7 +98,7 @@ def test_claim_secrets_have_quota_expiry_and_a_kill_switch(api: httpx.Client, ap
     problem(api.patch(path, json={"revoked": True}), 428)
     assert made(api.patch(path, json={"revoked": True}, headers=match(api, path)), 200)["revoked"] is True
     assert made(api.put(path, json={"quota": 5}, headers=match(api, path)), 200) | {"rev": 0, "created": 0} == {
-        "id": second["id"], "quota": 5, "expires": None, "revoked": False, "rev": 0, "created": 0,
+        "id": second["id"], "quota": 5, "expires": None, "revoked": False, "used": 0, "rev": 0, "created": 0,
     }  # fmt: skip
     assert api.delete(path, headers=match(api, path)).status_code == 204
     problem(api.get(path), 404)

@@ -148,7 +148,7 @@ def test_every_route_refuses_what_a_role_may_not(
 
 def test_a_read_only_token_writes_nothing(described: dict[str, Any], world: World, api: httpx.Client) -> None:
     token = made(api.post("/tokens", json={"name": "reader", "read_only": True}))["token"]
-    with httpx.Client(base_url=api.base_url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as reader:
+    with httpx.Client(base_url=api.base_url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as reader:
         for operation in every(described):
             path = world.path(operation.path, world.values()) if "{" in operation.path else operation.path
             if operation.method == "GET":
@@ -162,7 +162,7 @@ def test_a_token_scoped_to_an_application_reaches_no_other(world: World, api: ht
     token = made(api.post("/tokens", json={"name": "scoped", "applications": [world.app]}))
     assert (token["roles"], token["applications"]) == (["tenant-developer"], [world.app])
     with httpx.Client(
-        base_url=api.base_url, headers={"Authorization": f"Bearer {token['token']}"}, timeout=30
+        base_url=api.base_url, headers={"Authorization": f"Bearer {token['token']}"}, timeout=60
     ) as scoped:
         assert [row["id"] for row in made(scoped.get("/applications"), 200)["items"]] == [world.app]
         made(scoped.post(f"/applications/{world.app}/endpoints", json={"id": fresh("e")}))

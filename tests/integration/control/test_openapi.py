@@ -40,7 +40,7 @@ def alone(tmp_path: Path) -> Iterator[AkelaUp]:
 def admin(alone: AkelaUp) -> Iterator[httpx.Client]:
     """Its first user."""
     login = alone.ready["admin"]
-    with httpx.Client(base_url=f"{alone.ready['api']}/api/v1", timeout=30) as anonymous:
+    with httpx.Client(base_url=f"{alone.ready['api']}/api/v1", timeout=60) as anonymous:
         token = sign_in(anonymous, login["user"], login["password"])
     with token_client(httpx.URL(f"{alone.ready['api']}/api/v1"), token) as client:
         yield client

@@ -17,7 +17,7 @@ RATE = {"AKELA_API_RATE": "5", "AKELA_API_BURST": "40"}
 @pytest.fixture
 def anonymous(tmp_path: Path) -> Iterator[httpx.Client]:
     for up in started(tmp_path / "data"):
-        with httpx.Client(base_url=f"{up.ready['api']}/api/v1", timeout=30) as client:
+        with httpx.Client(base_url=f"{up.ready['api']}/api/v1", timeout=60) as client:
             client.headers["X-Admin"] = json.dumps(up.ready["admin"])
             yield client
 
@@ -135,7 +135,7 @@ def test_a_user_outside_the_default_tenant_names_it(anonymous: httpx.Client, sig
 def test_a_token_has_a_rate_and_a_request_an_id(tmp_path: Path) -> None:
     for up in started(tmp_path / "data", environment=RATE):
         base = f"{up.ready['api']}/api/v1"
-        with httpx.Client(base_url=base, timeout=30) as anonymous:
+        with httpx.Client(base_url=base, timeout=60) as anonymous:
             client = token_client(base, sign_in(anonymous, up.ready["admin"]["user"], up.ready["admin"]["password"]))
             other = token_client(base, sign_in(anonymous, up.ready["admin"]["user"], up.ready["admin"]["password"]))
             answers = [client.get("/me") for _ in range(200)]

@@ -79,7 +79,7 @@ def test_a_frozen_active_writes_nothing_when_it_wakes(cluster: Cluster, client: 
     finally:
         active.signal(signal.SIGCONT)
     answers = [
-        httpx.post(f"{cluster.api(active)}/api/v1/tenants", json={"id": f"t{n}", "name": "x"}, headers=headers(client), timeout=20)
+        httpx.post(f"{cluster.api(active)}/api/v1/tenants", json={"id": f"t{n}", "name": "x"}, headers=headers(client), timeout=60)
         for n in range(3)
     ]  # fmt: skip
     assert {answer.status_code for answer in answers} <= {307, 503}

@@ -54,6 +54,7 @@ def test_an_export_says_everything_but_secrets_and_ids(document: Document, world
         ("streams", ["s1"]),
         ("topics", ["t1"]),
         ("owners", ["o1"]),
+        ("authorities", ["a1"]),
     ):
         assert [row["name"] for row in document[kind]] == names
 
@@ -122,6 +123,7 @@ def test_a_copy_gets_a_name_of_its_own(document: Document, api: httpx.Client, wo
         (("schemas", 2, "body", "dependencies"), [], "/schemas/2/body/fields/0/type"),
         (("types", 0, "body"), {"type": "map"}, "/types/0/body/type"),
         (("sinks", 0, "settings"), {"nope": 1}, "/sinks/0/settings/nope"),
+        (("authorities", 0, "certificate"), "nothing", "/authorities/0/certificate"),
     ],
 )
 def test_a_document_that_does_not_fit_writes_nothing(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.akela_up import AkelaUp
+from tests.akela_up import AkelaUp, Subscriber
 from tests.fleet import Fleet
 
 
@@ -214,3 +214,21 @@ async def test_a_delta_is_against_what_the_endpoint_surely_holds(fleet: Fleet) -
     await again.publish("hello", {"config": json.loads(first)["id"]})
     _, fourth = await again.message()
     assert json.loads(fourth)["base"] == json.loads(first)["id"]
+
+
+async def test_groups_are_stored_with_the_profile_and_told_with_the_filters_that_failed(
+    akela: AkelaUp, fleet: Fleet
+) -> None:
+    fleet.group("red", 10, 'profile.model == "red"')
+    fleet.group("small", 20, "profile.size < 5")
+    with Subscriber(akela.operator(), f"a1/{fleet.app}/a/o/groups") as told:
+        a = await fleet.device("a")
+        assert set(told.json("a1/")["errors"]) == {"red", "small"}
+        await a.publish("profile", {"model": "red"})  # its acknowledgement follows the write of both
+        stored = fleet.stored("a")
+        assert (stored["profile"], stored["groups"]) == ({"model": "red"}, ["red"])
+        assert list(stored["group_errors"]) == ["small"]
+        assert told.json("a1/") == {"groups": ["red"], "errors": stored["group_errors"]}
+        await a.publish("profile", {"model": "red", "size": 3})
+        assert told.json("a1/") == {"groups": ["red", "small"], "errors": {}}
+        assert fleet.stored("a")["group_errors"] == {}

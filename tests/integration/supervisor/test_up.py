@@ -176,7 +176,7 @@ def test_no_zookeeper_is_a_bounded_wait_and_a_clear_message(tmp_path: Path) -> N
             for kind in ("bootstrap", "operations", "control")
         }
         for process in started.values():
-            _, said = process.communicate(timeout=90)
+            _, said = process.communicate(timeout=150)
             assert process.returncode == 1
             assert "127.0.0.1:1" in said
             assert "--zookeeper" in said

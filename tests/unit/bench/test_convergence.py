@@ -90,7 +90,7 @@ def a_run() -> Results:
     found.add("c", rows.STORM, "attaches", "/s", 4000.0)
     found.none("e", rows.STORED, "evaluated", "/s", "no such thing")
     machine = {"processor": "P", "cores": "2", "memory": "4 GiB", "system": "S", "python": "CPython 3"}
-    settings = {"kind": CONVERGENCE, "rounds": 3, "endpoints": 10, "stored": 20}
+    settings = {"kind": CONVERGENCE, "rounds": 3, "endpoints": 10, "stored": 20, "load": 0.25}
     return Results("2026-01-02", machine, settings, {"mosquitto": PeerInfo("2")}, list(found.rows.values()))
 
 

@@ -104,6 +104,6 @@ def test_the_mark_is_that_of_the_key_and_of_what_it_opens(signer: certificates.A
     before = trusted(signer).mark
     signer.renewed()
     assert trusted(signer).mark == before
-    assert trusted(certificates.Authority(tmp_path, "factory")).mark != before
+    assert trusted(certificates.Authority(tmp_path, "factory", file="other")).mark != before
     assert trusted(signer, names="dns").mark != before
     assert trusted(signer, pattern="x{ep}").mark != before
