@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -13,7 +14,9 @@ import httpx
 import pytest
 
 from device_lib import Address, Endpoint, EndpointSettings, Receipt
+from tests import mqtt
 from tests.akela_up import WAIT_S, AkelaUp, started
+from tests.cluster import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
@@ -139,3 +142,19 @@ def test_what_waits_for_an_operator_survives_a_killed_server(up: AkelaUp) -> Non
     acknowledged = readings.acknowledged()
     heard = subprocess.run(["mosquitto_sub", *listening, "-W", "3"], capture_output=True, text=True, timeout=WAIT_S)
     assert acknowledged <= {json.loads(line)["seq"] for line in heard.stdout.splitlines()}
+
+
+def test_an_endpoint_of_a_killed_server_is_shown_as_away(up: AkelaUp) -> None:
+    """Nobody wrote that it left; the server that was started in place of the killed one has another start."""
+
+    def server() -> str | None:
+        shown: str | None = up.value("endpoint", "show", "--app", "demo", "ghost")["server"]
+        return shown
+
+    with socket.create_connection(("127.0.0.1", int(up.port())), WAIT_S) as device:
+        device.sendall(mqtt.connect("ghost", username=up.app, password=up.demo["claim_secret"]))
+        assert device.recv(4) == b"\x20\x02\x00\x00"
+        until(lambda: server() == "operations-0", lambda: f"it is at {server()}")
+        kill(up, "operations-0")
+        until_serving(up)
+        until(lambda: server() is None, lambda: f"it is at {server()}")

@@ -158,7 +158,7 @@ def test_a_revoked_endpoint_is_disconnected_at_once_and_stays_out(akela: AkelaUp
     ):
         operator.json(f"a1/{akela.app}/bad-8/o/attached")
         akela.akela("endpoint", "revoke", "--app", "demo", "bad-8")
-        assert operator.json(f"a1/{akela.app}/bad-8/o/detached") == {"cause": "host"}
+        assert operator.json(f"a1/{akela.app}/bad-8/o/detached")["cause"] == "host"
         assert operator.json(f"a1/{akela.app}/bad-8/o/refused")["reason"] == "the endpoint is revoked"
     akela.akela("endpoint", "restore", "--app", "demo", "bad-8")
     assert publish(akela.device("bad-8"), "a1/me/u/value/x", "1").returncode == 0
