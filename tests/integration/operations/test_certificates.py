@@ -125,7 +125,9 @@ async def test_a_device_needs_no_password_and_what_it_showed_is_kept(fleet: Flee
     assert "meter-1" in {record["endpoint"] for record in records}
 
     def report(within: str) -> Any:
-        return fleet.up.value("endpoint", "certificates", "--app", fleet.name, "--within", within)["items"]
+        found = fleet.up.value("endpoint", "certificates", "--app", fleet.name, "--within", within)["items"]
+        assert found == sorted(found, key=lambda row: row["not_after"])  # among others that of the probe
+        return [row for row in found if row["id"] == "meter-1"]
 
     (row,) = await until_there(lambda: report("11d"))
     assert (row["id"], row["subject"], row["authority"]) == ("meter-1", "CN=meter-1", f"{fleet.app}/factory")
