@@ -157,6 +157,7 @@ async def test_a_certificate_opens_no_other_endpoint(fleet: Fleet, watch: Watch)
 
 async def test_an_authority_is_good_for_its_own_application_only(fleet: Fleet, host: Authority, tmp_path: Path) -> None:
     other = Fleet(fleet.up, host, tmp_path)
+    await asyncio.to_thread(other.trusted, other.factory)
     watch = await Watch.over(other.up, other.app)
     _, code = await fleet.wire("meter-1", fleet.factory.pair("meter-1"), app=other.app)
     assert code == 5

@@ -1,7 +1,8 @@
 """Endpoints that come with a JSON Web Token: who gets in, how long, what ends it, and what operators see."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from akela.client import AkelaClient, ApiError
 from tests import mqtt
 from tests.akela_up import AkelaUp
-from tests.mqtt import Wire
+from tests.mqtt import WAIT_S, Wire
 from tests.watching import Watch
 
 SIGNERS: dict[str, Any] = {
@@ -53,6 +54,13 @@ class Fleet:
         assert answer.first == 0x20
         return wire, answer.body[1]
 
+    async def ready(self) -> None:
+        """Return when the server knows the application and its keys: a provisioned device gets in."""
+        self.api.post(f"{self.path}/endpoints", {"id": "probe"})
+        async with asyncio.timeout(WAIT_S):
+            while (await self.wire("probe", self.token("probe")))[1]:
+                await asyncio.sleep(0.02)
+
     async def attached(self, ep: str, token: str) -> Wire:
         """A device that got in."""
         wire, code = await self.wire(ep, token)
@@ -61,8 +69,9 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(akela: AkelaUp) -> Iterator[Fleet]:
+async def fleet(akela: AkelaUp) -> AsyncIterator[Fleet]:
     made = Fleet(akela)
+    await made.ready()
     yield made
     made.api.close()
 
@@ -148,9 +157,10 @@ async def test_another_key_under_the_same_id_ends_what_the_old_one_signed(fleet:
 @pytest.mark.parametrize("trust", ["listed", "closed"])
 async def test_where_trust_is_not_open_a_token_opens_provisioned_endpoints_only(akela: AkelaUp, trust: str) -> None:
     fleet = Fleet(akela, trust)
+    await fleet.ready()
     fleet.api.post(f"{fleet.path}/endpoints", {"id": "meter-1"})
     for ep, expected in (("meter-1", 0), ("meter-2", 5)):
-        _, code = await fleet.wire(ep, fleet.token(ep))
+        _, code = await fleet.wire(ep, fleet.token(ep))  # an endpoint is read when it connects
         assert code == expected
     fleet.api.close()
 
