@@ -22,8 +22,9 @@ class AuthoritySettings(Body):
     """A certificate authority."""
 
     certificate: str = Field(
-        max_length=16384, description="PEM of the one that signs the devices' certificates: of a chain the last"
-    )
+        max_length=16384, description="PEM of the one that signs the devices' certificates: of a chain the last",
+        examples=["-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n"],
+    )  # fmt: skip
     names: Literal["cn", "dns", "uri"] = Field(
         default="cn",
         description="where a device's certificate says who it is: common name, or a DNS name or URI among its alternative names",

@@ -180,7 +180,7 @@ def test_lists_are_narrowed_sorted_and_paged_at_once(api: httpx.Client, app: str
     assert [row["id"] for row in rows(api, root, prefix="none")] == []
     problem(api.get(root, params={"sort": "size"}), 422)
     assert (
-        "takes: cursor, limit, prefix, revoked, sort"
+        "takes: cursor, group, limit, owner, prefix, revoked, sort"
         in problem(api.get(root, params={"colour": "1"}), 422)["errors"][0]["reason"]
     )
 

@@ -180,20 +180,21 @@ def leased(api: httpx.Client, app: str, path: str, until: object, status: int = 
 
 
 def test_a_leased_value_leaves_the_layer(api: httpx.Client, app: str, core: Core) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
     made(api.put(layer(app), json={"data": {"n": 7, "d": 3, "r": {"x": 1}}}))
     problem(api.post(f"{layer(app)}/leases", json={"path": "/n", "until": 60}), 428)
     leased(api, app, "/n", 3600)
     leased(api, app, "/d", 60)
     leased(api, app, "/d", None)
-    shown = leased(api, app, "/r/x", SOON.isoformat())
+    shown = leased(api, app, "/r/x", soon.isoformat())
     assert [item["path"] for item in shown["leases"]] == ["/n", "/r/x"]
-    assert end_due(core, NOW) == 0
-    assert end_due(core, SOON + timedelta(minutes=1)) == 1
+    assert end_due(core, datetime.now(UTC)) == 0
+    assert end_due(core, soon + timedelta(minutes=1)) == 1
     shown = made(api.get(layer(app)), 200)
     assert (shown["data"], shown["leases"], shown["by"]) == ({"d": 3}, [], "control")
-    assert end_due(core, SOON + timedelta(minutes=1)) == 0
+    assert end_due(core, soon + timedelta(minutes=1)) == 0
     leased(api, app, "/d", 60)
-    assert end_due(core, NOW + timedelta(minutes=2)) == 1
+    assert end_due(core, datetime.now(UTC) + timedelta(minutes=2)) == 1
     shown = made(api.get(layer(app)), 200)
     assert (shown["data"], shown["active"]) == ({}, None)
     assert [c["who"] for c in rows(api, "/audit", app=app)][:1] == ["control"]
@@ -206,7 +207,7 @@ def test_who_sets_another_value_ends_its_lease(api: httpx.Client, app: str, core
     made(api.put(layer(app), json={"data": {"n": 8, "d": 3}}, headers=match(api, layer(app))), 200)
     assert [item["path"] for item in made(api.get(layer(app)), 200)["leases"]] == ["/d"]
     made(api.post(f"{layer(app)}/versions", json={"data": {"n": 9}}))  # a draft changes nothing of it
-    assert end_due(core, NOW + timedelta(hours=2)) == 1
+    assert end_due(core, datetime.now(UTC) + timedelta(hours=2)) == 1
     assert made(api.get(layer(app)), 200)["data"] == {"n": 8}
 
 
@@ -224,7 +225,7 @@ def test_a_layer_that_changes_while_its_lease_ends_is_looked_at_again(
 ) -> None:
     made(api.put(layer(app), json={"data": {"n": 7, "d": 3}}))
     leased(api, app, "/n", 3600)
-    moment = NOW + timedelta(hours=2)
+    moment = datetime.now(UTC) + timedelta(hours=2)
     set_active = layers.set_active
 
     def overtaken(core: Core, caller: Caller, *rest: Any) -> Any:
