@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from akela.documents import indexes, model
 from akela.documents.base import Stored
+from akela.documents.fleet import ClaimCount
 from akela.documents.model import Answered, Change
 from tests import control_inside
 from tests.rest_world import World, every
@@ -125,7 +126,7 @@ def asked_of(parameters: Any) -> Iterator[dict[str, Any]]:
         return
     filters: list[dict[str, Any]] = [{}]
     values = {
-        "prefix": "a", "name": "default", "kind": "file", "scope": "all", "target": "-", "trust": "open", "revoked": False,
+        "prefix": "a", "name": "default", "kind": "file", "within_days": 30, "scope": "all", "target": "-", "trust": "open", "revoked": False,
         "user": "admin", "endpoint": "e1", "who": "admin", "app": "abcd", "owner": "o1", "group": "g1",
         "config": "0123456789abcdef",
     }  # fmt: skip
@@ -143,7 +144,7 @@ def asked_of(parameters: Any) -> Iterator[dict[str, Any]]:
 
 def declared() -> dict[str, list[tuple[str, ...]]]:
     """Fields of the declared indexes by collection."""
-    documents: list[type[Stored]] = [*model.KINDS.values(), Change, Answered]
+    documents: list[type[Stored]] = [*model.KINDS.values(), Change, Answered, ClaimCount]
     return {
         document.collection().name: [tuple(name for name, _ in index.keys) for index in indexes.declared(document)]
         for document in documents

@@ -183,7 +183,8 @@ async def test_a_session_ends_when_its_certificate_expires(fleet: Fleet, watch: 
     wire = await fleet.attached("meter-1", fleet.factory.pair("meter-1", lasts=timedelta(seconds=3)))
     await wire.closed()
     assert datetime.now(UTC) >= not_after.replace(microsecond=0)
-    assert await watch.next("meter-1", "detached") == {"cause": "host", "reason": "the certificate has expired"}
+    about = await watch.next("meter-1", "detached")
+    assert about.items() >= {"cause": "host", "reason": "the certificate has expired"}.items()
 
 
 def test_an_mqtt_5_client_is_told_so_by_paho(fleet: Fleet) -> None:
@@ -216,7 +217,7 @@ async def test_a_withdrawn_authority_ends_its_sessions_and_no_others(
     await asyncio.to_thread(fleet.up.akela, "authority", "delete", "factory", "--app", fleet.name, "--yes")
     await gone.closed()
     said = await watch.next("meter-1", "detached")
-    assert said == {"cause": "host", "reason": "the authority that signed the certificate is withdrawn"}
+    assert said.items() >= {"cause": "host", "reason": "the authority that signed the certificate is withdrawn"}.items()
     await kept.quiet()
     done = await asyncio.to_thread(fleet.mosquitto, "meter-1", fleet.factory.pair("meter-1"))
     assert done.returncode != 0

@@ -111,7 +111,8 @@ async def test_a_session_ends_when_its_token_expires(fleet: Fleet, watch: Watch)
     wire = await fleet.attached("meter-1", fleet.token("meter-1", exp=expires))
     await wire.closed()
     assert datetime.now(UTC) >= expires
-    assert await watch.next("meter-1", "detached") == {"cause": "host", "reason": "the JWT has expired"}
+    about = await watch.next("meter-1", "detached")
+    assert about.items() >= {"cause": "host", "reason": "the JWT has expired"}.items()
 
 
 async def test_a_newer_token_keeps_the_session(fleet: Fleet) -> None:
@@ -133,7 +134,7 @@ async def test_a_key_that_is_taken_away_ends_its_sessions_and_no_others(
     fleet.akela.akela("app", "key-delete", fleet.name, "EdDSA", "--yes")
     await gone.closed()
     said = await watch.next("meter-1", "detached")
-    assert said == {"cause": "host", "reason": "the key that signed the JWT is withdrawn"}
+    assert said.items() >= {"cause": "host", "reason": "the key that signed the JWT is withdrawn"}.items()
     _, code = await fleet.wire("meter-1", fleet.token("meter-1", "EdDSA"))
     assert code == 5
     assert await watch.refused("meter-1") == "the JWT's kid is no key of the application"
