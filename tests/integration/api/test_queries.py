@@ -126,9 +126,9 @@ def asked_of(parameters: Any) -> Iterator[dict[str, Any]]:
         return
     filters: list[dict[str, Any]] = [{}]
     values = {
-        "prefix": "a", "name": "default", "kind": "file", "within_days": 30, "scope": "all", "target": "-", "trust": "open", "revoked": False,
+        "prefix": "a", "name": "default", "kind": "file", "scope": "all", "target": "-", "trust": "open", "revoked": False,
         "user": "admin", "endpoint": "e1", "who": "admin", "app": "abcd", "owner": "o1", "group": "g1",
-        "config": "0123456789abcdef",
+        "config": "0123456789abcdef", "within_days": 30,
     }  # fmt: skip
     for name in by_name.keys() - {"limit", "cursor", "sort", "since", "until", "tenant"}:
         value = values[name]

@@ -47,7 +47,8 @@ class App:
         return done.returncode == 0
 
     def issued(self, ep: str, password: str, server: int = 0) -> dict[str, Any]:
-        """What `u/reg` answers."""
+        """What `u/reg` answers, once the server knows the password."""
+        self.let_in(ep, password, server)
         answer = request(self.device(ep, password, server), "a1/me/u/reg/r1", "a1/me/d/re/r1/201", "")
         assert isinstance(answer, dict)
         return answer
