@@ -32,8 +32,8 @@ def test_everybody_is_right_at_rest_whoever_was_killed(tmp_path: Path) -> None:
                 if number % KILL_EVERY == 0:
                     print("killed:", kill(world, chance))  # noqa: T201
                 if number % REST_EVERY == 0:
-                    world.at_rest()
-            world.at_rest()
+                    assert world.wrong_at_rest() == []
+            assert world.wrong_at_rest() == []
         finally:
             world.close()
 

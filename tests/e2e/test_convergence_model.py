@@ -48,7 +48,7 @@ class Convergence(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.world.at_rest()
+            assert self.world.wrong_at_rest() == []
         finally:
             self.world.close()
 
@@ -66,7 +66,7 @@ class Convergence(RuleBasedStateMachine):
 
     def _rest(self, world: World, chance: Random) -> str:
         """And at rest, whoever leaves and comes back is sent nothing."""
-        world.at_rest()
+        assert world.wrong_at_rest() == []
         attached = [ep for ep in ENDPOINTS if world.devices[ep].attached]
         for ep in attached[:1]:
             world.in_sync_again(ep, chance.randrange(2))
