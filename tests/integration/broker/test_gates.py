@@ -17,7 +17,7 @@ from broker import (
     Session,
     SubscribeGrant,
 )
-from broker.hooks import Action, DetachCause, Hooks
+from broker.hooks import Action, DetachCause
 from tests.brokers import Serve
 from tests.mqtt import Wire, connect, publish, subscribe
 from tests.mqtt5 import Wire5
@@ -175,29 +175,6 @@ async def test_a_client_id_of_another_namespace_is_another_session(serve: Serve)
     two = await Wire.connected(port, _login("same", "app2"))
     await one.quiet()
     await two.quiet()
-
-
-async def test_each_future_that_hangs_is_refused_in_its_turn(serve: Serve) -> None:
-    port = await serve(authenticators=[Futures()], gate_timeout_s=0.05)
-    for number in range(3):  # in turn: the time-out of the second begins when that of the first has ended
-        wires = [await Wire.open(port) for _ in range(2)]
-        for wire in wires:
-            wire.send(_login(f"c{number}", password="hangs"))
-        await Wire.connected(port, _login("quick"))
-        for wire in wires:
-            assert await wire.packet() == (0x20, b"\x00\x03")
-
-
-async def test_a_broker_that_stops_leaves_no_future_behind(caplog: pytest.LogCaptureFixture) -> None:
-    broker = Broker(BrokerSettings(listeners=(Listener(port=0),)), Hooks(authenticators=(Futures(),)))
-    await broker.start()
-    hanging, served = [await Wire.open(broker.addresses["default"][1]) for _ in range(2)]
-    hanging.send(_login("c", password="hangs"))
-    served.send(_login("d"))
-    assert await served.packet() == (0x20, b"\x00\x00")
-    await broker.stop(drain_s=0)
-    await hanging.closed()
-    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("kind", [Passwords, Futures])
