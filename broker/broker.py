@@ -27,6 +27,7 @@ from broker.tap import Tap, Taps
 from broker.tls import TlsContexts, TlsError
 from broker.tls_link import TlsLink
 from broker.transport import Transport, WrappedTransport
+from broker.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Broker:
         self._transports: dict[Transport, None] = {}
         self._by_listener: Counter[str] = Counter()  # connections
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = Waiting(self.settings.gate_timeout_s)
         self._ticker: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -73,6 +75,7 @@ class Broker:
         """Read what is on disk, then listen. Raises: BrokerStartError naming the listener that cannot, SessionStoreError."""
         self.loop = asyncio.get_running_loop()
         self._stopping = False
+        self._waiting = Waiting(self.settings.gate_timeout_s)
         if self._durability is not None:
             rows = await self._durability.open()
             restore(self.engine, self._durability.journal, rows, time.time())
@@ -96,6 +99,7 @@ class Broker:
         await self.stored()  # its acknowledgements still go out
         for transport in list(self._transports):
             transport.connection.close(DetachCause.STOPPING, Reason.SERVER_SHUTTING_DOWN, "the server stops")
+        self._waiting.close()
         tasks = [task for task in (*self._tasks, self._ticker) if task is not None]
         for task in tasks:
             task.cancel()
@@ -196,10 +200,12 @@ class Broker:
             else:
                 self.engine.admit(connection, request, verdict)
 
-        gate_timeout_s = self.settings.gate_timeout_s
-        asked = gates.authenticated(self._hooks.authenticators, request, timeout_s=gate_timeout_s)
+        authenticators = self._hooks.authenticators
+        asked = gates.authenticated(authenticators, request, timeout_s=self.settings.gate_timeout_s)
         if isinstance(asked, Accepted | Refused):
             decided(asked)
+        elif isinstance(asked, asyncio.Future):
+            self._waiting.tell(asked, authenticators[0].name, decided)
         else:
             self._later(connection, asked, decided)
 

@@ -33,11 +33,16 @@ TOPIC_FAILED: Final = Refused(Reason.NOT_AUTHORIZED, "the gate cannot decide now
 def authenticated(
     gates: Sequence[Authenticator], request: ConnectRequest, *, timeout_s: float
 ) -> Accepted | Refused | Awaitable[Accepted | Refused]:
-    """The first gate's acceptance when every gate accepts; else the first refusal. Awaitable from the first gate on that needs time."""
+    """The first gate's acceptance when every gate accepts; else the first refusal. Awaitable from the first gate on that needs time.
+
+    A future of the only gate is given as it is: whoever waits for it minds its failure and the time-out (`broker.waiting`).
+    """
     first: Accepted | None = None
     for index, gate in enumerate(gates):
         verdict = _asked(gate.authenticate, gate.name, CONNECT_FAILED, request)
         if not isinstance(verdict, Accepted | Refused):
+            if len(gates) == 1 and isinstance(verdict, asyncio.Future):
+                return verdict
             return _authenticated_later(verdict, gates[index:], request, first, timeout_s)
         if isinstance(verdict, Refused):
             return verdict

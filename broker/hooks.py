@@ -138,7 +138,10 @@ class Authenticator(Protocol):
     name: str
 
     def authenticate(self, request: ConnectRequest) -> Accepted | Refused | Awaitable[Accepted | Refused]:
-        """Decide on a CONNECT: at once, or with an awaitable (`async def`) that holds up this client only."""
+        """Decide on a CONNECT: at once, or with an awaitable (`async def`) that holds up this client only.
+
+        A future costs least. It is cancelled when it takes too long.
+        """
         ...
 
 

@@ -96,6 +96,7 @@ class Transport(asyncio.Protocol):
         self._broker.engine.lost(self.connection)
         if self._broker.tap is not None:
             self._broker.tap.ended(self.connection)
+        self.connection.shell = GONE  # no cycle: the socket's buffers go now, not with the next collection
 
     def pause_writing(self) -> None:
         """The client reads too slowly: its messages wait in its session."""
@@ -161,6 +162,31 @@ class Transport(asyncio.Protocol):
         """Once a second or so: end a connection that was closed a while ago, and whose client does not read the last bytes."""
         if self._closed_s is not None and now_s - self._closed_s > LINGER_S:
             self._transport.abort()
+
+
+class _Gone:
+    """In place of a transport that is closed, for what a connection still says: nobody hears it."""
+
+    def authenticate(self, connection: Connection, request: ConnectRequest) -> None:
+        """Nobody is there to be let in."""
+
+    def exchange(self, connection: Connection, request: ConnectRequest, data: bytes | None, state: object) -> None:
+        """Nobody is there to be let in."""
+
+    def pause_reading(self) -> None:
+        """Nothing comes."""
+
+    def resume_reading(self) -> None:
+        """Nothing comes."""
+
+    def flush(self) -> None:
+        """Nothing goes."""
+
+    def close(self, cause: DetachCause, reason: Reason | None, text: str) -> None:
+        """It is closed."""
+
+
+GONE: Final = _Gone()
 
 
 class WrappedTransport(Transport):

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,9 @@ log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+
+Asker = Callable[[V | None, Exception | None], None]
+"""Is told a value (None: there is none), or why it could not be read."""
 
 MAX_BATCH: Final = 1000  # keys or items in one call
 TURNS: Final = 2  # of the loop between two reads
@@ -31,16 +35,20 @@ class BatchLoader(Generic[K, V]):
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
         self._fetch = fetch
-        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
+        self._waiting: dict[K, list[Asker[V]]] = {}
         self._worker: asyncio.Task[None] | None = None
 
     async def load(self, key: K) -> V | None:
         """The value of `key`, or None when there is none. Raises: what the fetch raised."""
         future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append(future)
+        self.ask(key, partial(_settle, future))
+        return await future
+
+    def ask(self, key: K, asker: Asker[V]) -> None:
+        """The same by a call: `asker(value, None)`, or `asker(None, error)` with what the fetch raised. It must not raise."""
+        self._waiting.setdefault(key, []).append(asker)
         if self._worker is None:
             self._worker = asyncio.create_task(self._run())
-        return await future
 
     async def _run(self) -> None:
         while self._waiting:
@@ -49,17 +57,24 @@ class BatchLoader(Generic[K, V]):
             try:
                 found = await self._fetch(keys)
             except Exception as error:  # noqa: BLE001  each asker gets it and decides
-                for future in itertools.chain.from_iterable(askers):
-                    if not future.done():  # an asker that has gone is told nothing
-                        future.set_exception(error)
+                for asker in itertools.chain.from_iterable(askers):
+                    asker(None, error)
                 continue
-            for key, futures in zip(keys, askers, strict=True):
-                for future in futures:
-                    if not future.done():
-                        future.set_result(found.get(key))
+            for key, those in zip(keys, askers, strict=True):
+                for asker in those:
+                    asker(found.get(key), None)
             for _ in range(TURNS):  # those who come because these are served, and what has come meanwhile, go along
                 await asyncio.sleep(0)
         self._worker = None
+
+
+def _settle(future: asyncio.Future[V | None], value: V | None, error: Exception | None) -> None:
+    if future.done():  # an asker that has gone is told nothing
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
 
 
 class GroupCommit(Generic[T]):

@@ -22,12 +22,16 @@ class Generations:
         self._server = server
         self._clock = clock
         self._last = 0
+        self._text = ""  # the last one given, which thousands of connections of its tick share
 
     def next(self, after: str) -> str:
         """A generation that is newer than `after` (empty: than none), and not older than any that this server gave or heard of."""
         now = self._tick_ms() << COUNTER_BITS
         self._last = max(self._last, now, number_of(after) + 1)
-        return f"{self._last:0{DIGITS}x}-{self._server}"
+        text = f"{self._last:0{DIGITS}x}-{self._server}"
+        if text != self._text:
+            self._text = text
+        return self._text
 
     def heard(self, generation: str) -> None:
         """Another server has given this one: what this server gives from now on is not older."""

@@ -9,6 +9,7 @@ application's own authority or key has signed registers an unknown endpoint as a
 
 import hashlib
 import hmac
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -203,6 +204,7 @@ def _endpoint(
 ) -> Endpoint:
     document = stored or NOTHING
     presence: Mapping[str, Any] = document.get("presence") or NOTHING
+    server: str | None = presence.get("server")
     issued = document.get("issued")
     in_use = None if standing.in_use is None else standing.in_use.id
     state = stored_state(document.get("device"), document.get("held_values"))
@@ -231,7 +233,7 @@ def _endpoint(
         device_id=device_id(state.values),
         decided=document.get("decided") or NOTHING,
         generation=presence.get("generation") or "",
-        server_before=presence.get("server"),
+        server_before=None if server is None else sys.intern(server),  # thousands come from the same few
         newest=standing.newest,
         spare=tuple(number for number in issued if number != in_use) if issued else (),
     )

@@ -147,9 +147,22 @@ async def test_without_an_authenticator_nobody_connects() -> None:
     await broker.stop(drain_s=0)
 
 
-@pytest.mark.parametrize(("password", "code"), [("wrong", 4), ("fails", 3), ("hangs", 3)])
-async def test_a_gate_that_refuses_fails_or_hangs_has_refused(serve: Serve, password: str, code: int) -> None:
-    port = await serve(authenticators=[Passwords()], gate_timeout_s=0.05)
+class Futures(Passwords):
+    """The same, as a gate of many clients does it: it answers with futures."""
+
+    def authenticate(self, request: ConnectRequest) -> Any:
+        return asyncio.ensure_future(super().authenticate(request))
+
+
+@pytest.mark.parametrize("kind", [Passwords, Futures])
+@pytest.mark.parametrize(("password", "code"), [("right", 0), ("wrong", 4), ("fails", 3), ("hangs", 3)])
+async def test_a_gate_that_refuses_fails_or_hangs_has_refused(
+    serve: Serve, kind: type[Passwords], password: str, code: int
+) -> None:
+    port = await serve(authenticators=[kind()], gate_timeout_s=0.05)
+    if code == 0:
+        await Wire.connected(port, _login("c", password=password))
+        return
     wire = await Wire.open(port)
     wire.send(_login("c", password=password))
     assert await wire.packet() == (0x20, bytes([0, code]))
@@ -164,8 +177,9 @@ async def test_a_client_id_of_another_namespace_is_another_session(serve: Serve)
     await two.quiet()
 
 
-async def test_packets_behind_a_connect_wait_for_its_verdict(serve: Serve) -> None:
-    gate = Passwords()
+@pytest.mark.parametrize("kind", [Passwords, Futures])
+async def test_packets_behind_a_connect_wait_for_its_verdict(serve: Serve, kind: type[Passwords]) -> None:
+    gate = kind()
     port = await serve(authenticators=[gate])
     slow, other = await Wire.open(port), await Wire.connected(port, _login("other"))
     slow.send(_login("slow", password="slow"), subscribe(("t", 0)), publish("t", "own"))

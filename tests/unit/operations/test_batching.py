@@ -86,6 +86,21 @@ async def test_an_asker_that_gives_up_does_not_spoil_the_others() -> None:
     assert await stayer == "A"
 
 
+async def test_who_asks_by_a_call_shares_the_query_and_its_failure() -> None:
+    reader = Reader()
+    loader = BatchLoader(reader.fetch)
+    told: list[tuple[str | None, Exception | None]] = []
+    for key in ("a", "absent"):
+        loader.ask(key, lambda value, error: told.append((value, error)))
+    reader.go.set()
+    assert await loader.load("a") == "A"
+    assert told == [("A", None), (None, None)]
+    reader.failure = DatabaseAwayError("gone")
+    loader.ask("a", lambda value, error: told.append((value, error)))
+    await until(lambda: len(told) == 3)
+    assert told[2] == (None, reader.failure)
+
+
 class Writer:
     """A table that may be away, and that refuses the item `bad`."""
 

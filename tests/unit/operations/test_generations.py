@@ -79,3 +79,11 @@ def test_what_another_server_gave_moves_the_clock_on() -> None:
 
 def test_what_is_no_generation_is_older_than_all() -> None:
     assert number_of("") == number_of("x") == number_of("-operations-0") == 0
+
+
+def test_connections_of_a_tick_share_one_text() -> None:
+    given_out = Generations("a", Clock())
+    first = given_out.next("")
+    assert given_out.next("") is first
+    given_out.heard("00000000000000ff-b")
+    assert given_out.next("") == "00000000000000ff-a"
