@@ -168,7 +168,7 @@ def test_k76_a_restart_before_the_old_entry_has_gone_stays_listed(cluster: Clust
     server.kill()  # its session ends only when it has timed out
     server.start()
     server.until_ready()
-    until(lambda: entry().get("incarnation", 0) != before, lambda: f"{entry()}")
+    until(lambda: entry().get("incarnation", before) != before, lambda: f"{entry()}")
     fresh = entry()["incarnation"]
     gone_s = time.monotonic() + SESSION_S + 1  # by then the removal of the old entry has come
     while time.monotonic() < gone_s:
