@@ -158,3 +158,17 @@ def test_an_endpoint_of_a_killed_server_is_shown_as_away(up: AkelaUp) -> None:
         kill(up, "operations-0")
         until_serving(up)
         until(lambda: server() is None, lambda: f"it is at {server()}")
+
+
+async def test_a_hello_that_says_something_new_is_acknowledged_once_that_is_stored(up: AkelaUp) -> None:
+    """What it said holds until it says otherwise; a server that is killed behind the PUBACK must not take it back."""
+    login = {"username": up.app, "password": up.demo["claim_secret"]}
+    wire = await mqtt.Wire.connected(int(up.port()), mqtt.connect("says", **login))
+    await wire.subscribed(("a1/me/d/re/#", 0))
+    os.kill(up.ready["processes"]["database"], signal.SIGSTOP)
+    wire.send(mqtt.publish("a1/me/u/hello/h1", '{"sdk": "9.0"}', qos=1), mqtt.publish("a1/me/u/config/get/g1"))
+    assert (await wire.message()).topic == "a1/me/d/re/g1/200"  # and neither PUBACK nor answer before it
+    os.kill(up.ready["processes"]["database"], signal.SIGCONT)
+    assert (await wire.message()).topic == "a1/me/d/re/h1/200"
+    assert (await wire.packet()).first == 0x40
+    assert up.value("endpoint", "show", "--app", "demo", "says")["sdk"] == "9.0"
