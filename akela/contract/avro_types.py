@@ -117,14 +117,6 @@ class Field:
     append: bool  # a higher layer's array is added to the lower one's
     authority: Authority | None = None  # None: as what it is part of; `server` where nothing is said
 
-    @property
-    def value_type(self) -> Type:
-        """The type of the field when it is not null."""
-        if isinstance(self.type, Union):
-            rest = tuple(branch for branch in self.type.branches if branch != Primitive("null"))
-            return rest[0] if len(rest) == 1 else Union(rest)
-        return self.type
-
 
 def build(raw: object) -> tuple[Type, Any]:
     """The tree of a schema, and the same schema in standard Avro (Kaa's `optional` spelled as a union).
